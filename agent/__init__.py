@@ -1,0 +1,1 @@
+"""What decides: the notebook, the judge, the policy and the proposers."""

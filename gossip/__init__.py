@@ -1,0 +1,1 @@
+"""What tells: identity, signed records, the log, the libp2p network."""

@@ -1,0 +1,93 @@
+"""A node's identity: one Ed25519 key in one file of mode 0600.
+
+The same key signs records and is the libp2p identity, so a record's author and a peer id name the same node.
+"""
+
+import contextlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+
+class IdentityError(Exception):
+    """The identity file cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An Ed25519 key pair."""
+
+    key: Ed25519PrivateKey
+
+    @cached_property
+    def author(self) -> bytes:
+        """The raw public key, 32 bytes: how records name their author."""
+        return self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @property
+    def private_bytes(self) -> bytes:
+        """The raw private key, 32 bytes (RFC 8032's seed)."""
+        return self.key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message`; returns 64 bytes."""
+        return self.key.sign(message)
+
+
+def new_identity() -> Identity:
+    """A fresh random identity that is not on disk."""
+    return Identity(Ed25519PrivateKey.generate())
+
+
+def load_or_create(path: Path) -> Identity:
+    """Read the identity at `path` (PKCS #8 PEM), or make one there.
+
+    A new file appears whole or not at all, and of two processes that start at once one wins and both use
+    its key. Raises IdentityError for a file that others may read, or that holds no Ed25519 key.
+    """
+    with contextlib.suppress(FileExistsError):
+        if not path.exists():
+            _write_new(path, new_identity())
+    return _load(path)
+
+
+def _write_new(path: Path, identity: Identity) -> None:
+    pem = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".identity-")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike rename, fails if another process was first
+    finally:
+        os.unlink(temporary)
+
+
+def _load(path: Path) -> Identity:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise IdentityError(f"{path} can be read by others (mode {mode:04o}): run `chmod 600 {path}`")
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise IdentityError(
+            f"{path} holds no readable private key ({error}): put your backup there, "
+            "or move the file away to start with a new identity"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise IdentityError(f"{path} holds a key of another kind than Ed25519: move it away")
+    return Identity(key)

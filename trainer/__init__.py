@@ -1,0 +1,1 @@
+"""What runs: tasks, recipes and trials, and the built-in GPT program."""
