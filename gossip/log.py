@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from gossip.record import STORED_KINDS, BadField, Record, parse
 
@@ -102,13 +102,12 @@ class Log:
         rows = self._rows("SELECT raw FROM records WHERE id = ?", (record_id,))
         return parse(rows[0][0]) if rows else None
 
-    def find(self, prefix: bytes, half: int | None = None) -> list[Record]:
-        """Records whose id starts with `prefix`, and with the 4 bits `half` after it where given; at most 10."""
-        lowest, highest = (0, 15) if half is None else (half, half)
-        low = prefix + bytes([lowest << 4]) if len(prefix) < 32 else prefix
-        high = (prefix + bytes([highest << 4 | 15])).ljust(32, b"\xff") if len(prefix) < 32 else prefix
-        rows = self._rows("SELECT raw FROM records WHERE id BETWEEN ? AND ? LIMIT 10", (low.ljust(32, b"\0"), high))
-        return [parse(raw) for (raw,) in rows]
+    def find(self, hex_prefix: str) -> list[Record]:
+        """Records whose id in hexadecimal starts with `hex_prefix`, for a person who types a few digits; at most 10."""
+        pattern = "".join(c for c in hex_prefix.upper() if c in "0123456789ABCDEF") + "%"
+        return [
+            parse(raw) for (raw,) in self._rows("SELECT raw FROM records WHERE hex(id) LIKE ? LIMIT 10", (pattern,))
+        ]
 
     def has(self, record_id: bytes) -> bool:
         """Whether the record of that id is here."""
@@ -120,7 +119,10 @@ class Log:
 
     def ids(self) -> list[tuple[int, bytes]]:
         """(time_ms, id) of every record, ascending: the items that sync reconciles."""
-        return self._rows("SELECT time_ms, id FROM records ORDER BY time_ms, id")
+        return [
+            (time_ms, record_id)
+            for time_ms, record_id in self._rows("SELECT time_ms, id FROM records ORDER BY time_ms, id")
+        ]
 
     def count(self) -> int:
         """How many records are here."""
@@ -133,12 +135,13 @@ class Log:
             rows = self._rows(
                 "SELECT arrival, raw FROM records WHERE arrival > ? ORDER BY arrival LIMIT ?", (arrival, limit)
             )
-            for arrival, raw in rows:  # noqa: B020 (the last number read is where the next page starts)
-                yield arrival, parse(raw)
+            for number, raw in rows:
+                yield number, parse(raw)
             if len(rows) < limit:
                 return
+            arrival = rows[-1][0]
 
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[int, bytes]]:
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()
@@ -152,5 +155,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

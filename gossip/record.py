@@ -3,8 +3,8 @@
 A record is the msgpack array `[version, kind, task, author, time_ms, body, signature]`. Exactly one
 encoding of a value is valid, so equal records are equal bytes:
 
-- maps have string keys in ascending order (of their UTF-8 bytes), numbers take msgpack's shortest form, floats are 64-bit
-  and finite, nothing is an extension type, nesting stops at 16;
+- maps have string keys in ascending order (of their UTF-8 bytes), numbers take msgpack's shortest form, floats are
+  64-bit and finite, nothing is an extension type, nesting stops at 16;
 - `body` is the msgpack encoding, by the same rules, of a map.
 
 The signature is Ed25519 over `DOMAIN` and the first six fields; the id is the SHA-256 of those signed bytes.
@@ -41,7 +41,7 @@ class TooLarge(RecordError):
 
 
 class NotCanonical(RecordError):
-    """Not the one valid encoding of a record: not msgpack, another field order or form, a number that is not finite."""
+    """Not the one valid encoding of a record: not msgpack, another form, or a number not finite."""
 
 
 class BadField(RecordError):
@@ -136,7 +136,7 @@ def parse(raw: bytes) -> Record:
 
 
 def decode(raw: bytes, now_ms: int) -> Record:
-    """Read and check a stranger's record: form, then clock, then signature (the dear check last). Raises RecordError."""
+    """Read and check a stranger's record: form, clock, then signature, the dear check. Raises RecordError."""
     record = parse(raw)
     if record.time_ms > now_ms + MAX_AHEAD_MS:
         raise FromTheFuture(f"its time is {(record.time_ms - now_ms) / 60_000:.0f} minutes ahead of this node's clock")
@@ -156,7 +156,10 @@ def pack_body(value: Mapping[str, Any]) -> bytes:
     """Canonical msgpack of a map. Raises NotCanonical or BadField for what has no canonical form."""
     if not isinstance(value, Mapping):
         raise BadField("body is not a map")
-    return _pack(_canonical(value, MAX_DEPTH))
+    try:
+        return _pack(_canonical(value, MAX_DEPTH))
+    except (ValueError, OverflowError) as error:
+        raise NotCanonical(f"has no msgpack form: {error!s:.100}") from error
 
 
 def _pack(value: Any) -> bytes:
@@ -168,8 +171,6 @@ def _unpack(data: bytes) -> Any:
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension)
         again = _pack(_canonical(value, MAX_DEPTH))
-    except RecordError:
-        raise
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise NotCanonical(f"not canonical msgpack: {type(error).__name__}: {error!s:.100}") from error
     if again != data:
