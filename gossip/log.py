@@ -7,6 +7,7 @@ Calls block for as long as the disk takes; async code calls `append` in a thread
 """
 
 import sqlite3
+import string
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -104,7 +105,9 @@ class Log:
 
     def find(self, hex_prefix: str) -> list[Record]:
         """Records whose id in hexadecimal starts with `hex_prefix`, for a person who types a few digits; at most 10."""
-        pattern = "".join(c for c in hex_prefix.upper() if c in "0123456789ABCDEF") + "%"
+        if not set(hex_prefix.lower()) <= set(string.hexdigits):
+            return []
+        pattern = hex_prefix + "%"
         return [
             parse(raw) for (raw,) in self._rows("SELECT raw FROM records WHERE hex(id) LIKE ? LIMIT 10", (pattern,))
         ]

@@ -1,0 +1,115 @@
+"""The log: whole records or none, each once, on disk when append returns."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from gossip.identity import new_identity
+from gossip.log import Log, LogError
+from gossip.record import BadField, Record, pack_body, sign
+
+ALICE = new_identity()
+
+
+def some_records(count: int, first: int = 1) -> list[Record]:
+    return [sign(ALICE, "result", bytes(32), 1_000 + i, pack_body({"n": i})) for i in range(first, first + count)]
+
+
+def test_a_record_is_kept_once_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    records = some_records(3)
+    with Log(tmp_path / "log") as log:
+        assert log.append([*records, records[0]]) == records
+        assert log.append(records) == []
+        assert log.count() == 3
+        assert log.get(records[1].id) == records[1]
+        assert log.get(bytes(32)) is None
+        assert log.missing([records[2].id, bytes(32)]) == [bytes(32)]
+        assert log.find(records[0].id.hex()[:9]) == [records[0]]
+        assert log.find("zz not hex") == log.find("%") == []
+
+
+def test_items_come_in_the_order_of_time_and_id_whatever_the_arrival(tmp_path: Path) -> None:
+    records = some_records(50)
+    shuffled = random.Random(1).sample(records, len(records))
+    with Log(tmp_path / "log") as log:
+        log.append(shuffled)
+        assert log.ids() == sorted((r.time_ms, r.id) for r in records)
+        assert [r for _, r in log.since(limit=7)] == shuffled
+        last = [number for number, _ in log.since()][-1]
+        assert list(log.since(last)) == []
+        log.append(some_records(1, first=99))
+        assert [r.time_ms for _, r in log.since(last)] == [1_099]
+
+
+def test_nothing_is_stored_of_a_batch_with_a_kind_that_is_never_stored(tmp_path: Path) -> None:
+    presence = sign(ALICE, "presence", bytes(32), 5, pack_body({}))
+    with Log(tmp_path / "log") as log:
+        with pytest.raises(BadField):
+            log.append([*some_records(1), presence])
+        assert log.count() == 0
+
+
+def test_a_reader_sees_what_a_running_node_writes_and_writes_nothing_itself(tmp_path: Path) -> None:
+    with Log(tmp_path / "log") as log, Log(tmp_path / "log", read_only=True) as reader:
+        log.append(some_records(2))
+        assert reader.count() == 2
+        with pytest.raises(LogError):
+            reader.append(some_records(1, first=9))
+
+
+def test_a_file_that_is_no_log_is_a_named_error_and_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"these are not the bytes you are looking for" * 100)
+    with pytest.raises(LogError, match="move it away"):
+        Log(path)
+    assert path.read_bytes().startswith(b"these are not")
+
+
+def test_a_log_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "log") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(LogError, match="newer arnode"):
+        Log(tmp_path / "log")
+
+
+def test_reading_where_no_node_ran_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="there is no log"):
+        Log(tmp_path / "log", read_only=True)
+
+
+def test_kill_9_while_appending_loses_nothing_that_was_appended(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from gossip.identity import new_identity
+        from gossip.log import Log
+        from gossip.record import pack_body, sign
+        me, log, n = new_identity(), Log(Path(sys.argv[1])), 0
+        while True:
+            records = [sign(me, "result", bytes(32), 1 + n + i, pack_body({"n": n + i})) for i in range(3)]
+            log.append(records)
+            n += 3
+            print(n, *(r.id.hex() for r in records), flush=True)
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "log")], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(20)]
+    os.kill(process.pid, signal.SIGKILL)
+    lines += process.stdout.read().splitlines(keepends=True)
+    process.stdout.close()
+    process.wait()
+    promised = [bytes.fromhex(word) for line in lines if line.endswith(b"\n") for word in line.decode().split()[1:]]
+    with Log(tmp_path / "log") as log:
+        assert log.missing(promised) == []
+        assert log.count() % 3 == 0
+        assert sum(1 for _ in log.since()) == log.count()
