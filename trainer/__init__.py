@@ -1,1 +1,1 @@
-"""What runs: tasks, recipes and trials, and the built-in GPT program."""
+"""Runs trials: task files, recipes, limited subprocesses. Knows nothing of peers, records or decisions."""

@@ -1,0 +1,21 @@
+"""The trainer's exceptions. A message says what happened, where, and what to do about it."""
+
+
+class TrainerError(Exception):
+    """Anything that the trainer refuses to do; the message is meant for a person."""
+
+
+class TaskError(TrainerError):
+    """A task file, or the program folder it names, is missing or wrong."""
+
+
+class KnobError(TrainerError):
+    """A knob does not exist, or was given a value outside its type or range."""
+
+
+class RecipeError(TrainerError):
+    """A recipe does not have the shape of one, or does not fit the task."""
+
+
+class DataError(TrainerError):
+    """A task's data could not be prepared, or is not the data the task names."""
