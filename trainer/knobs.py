@@ -15,7 +15,7 @@ from typing import TypeAlias
 from trainer.errors import KnobError
 
 Scalar: TypeAlias = int | float | bool | str
-Constant: TypeAlias = "Scalar | tuple[Constant, ...]"
+Constant: TypeAlias = int | float | bool | str | tuple["Constant", ...]
 
 # A program may write 9**9**9; reading it must not take the node down.
 _MAX_BITS = 4096
