@@ -1,0 +1,135 @@
+"""Length-prefixed msgpack frames over a libp2p stream, bounded in bytes and time."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Protocol
+
+import msgpack
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+
+from gossip.upstream import reset
+
+MAX_FRAME: Final = 512 * 1024
+FRAME_SECONDS: Final = 20.0
+HEADER_BYTES: Final = 4
+
+
+class ConversationError(Exception):
+    """A conversation with a peer that did not come to its end."""
+
+
+class PeerGone(ConversationError):
+    """The stream ended, or the peer was silent for too long."""
+
+
+class PeerBroke(ConversationError):
+    """The peer broke the protocol."""
+
+
+class ByteStream(Protocol):
+    """What frames travel on: a libp2p stream, or a test's."""
+
+    async def read(self, n: int | None = None) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+
+class Frames:
+    """One side of a conversation. At most `budget` bytes in each direction and FRAME_SECONDS for each frame."""
+
+    def __init__(self, stream: ByteStream, *, budget: int) -> None:
+        self._stream = stream
+        self._held = bytearray()
+        self._can_send = budget
+        self._can_receive = budget
+
+    async def send(self, *message: Any) -> None:
+        """Send one frame: a msgpack array. Raises PeerGone, ConversationError when the budget is spent."""
+        body = msgpack.packb(message, use_bin_type=True)
+        if len(body) > MAX_FRAME:
+            raise ValueError(f"a frame of {len(body)} bytes, of at most {MAX_FRAME}")
+        self._can_send -= len(body)
+        if self._can_send < 0:
+            raise ConversationError("the byte budget of this conversation is spent")
+        with _in_time("did not take a frame"):
+            await self._stream.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
+
+    async def receive(self) -> list[Any]:
+        """The next frame, a non-empty array. Raises PeerGone at the end of the stream, PeerBroke for garbage."""
+        with _in_time("sent nothing"):
+            length = int.from_bytes(await self._exactly(HEADER_BYTES), "big")
+            if length > MAX_FRAME:
+                raise PeerBroke(f"announced a frame of {length} bytes, of at most {MAX_FRAME}")
+            self._can_receive -= length
+            if self._can_receive < 0:
+                raise ConversationError("the byte budget of this conversation is spent")
+            body = await self._exactly(length)
+        try:
+            message = msgpack.unpackb(body, raw=False, use_list=True)
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+            raise PeerBroke(f"sent a frame that is not msgpack ({type(error).__name__})") from error
+        if not isinstance(message, list) or not message:
+            raise PeerBroke("sent a frame that is not an array")
+        return message
+
+    async def _exactly(self, count: int) -> bytes:
+        while len(self._held) < count:
+            chunk = await self._stream.read(64 * 1024)
+            if not chunk:
+                raise PeerGone("the stream ended")
+            self._held += chunk
+        taken = bytes(self._held[:count])
+        del self._held[:count]
+        return taken
+
+
+@contextmanager
+def _in_time(failure: str) -> Iterator[None]:
+    try:
+        with trio.fail_after(FRAME_SECONDS):
+            yield
+    except trio.TooSlowError as error:
+        raise PeerGone(f"{failure} for {FRAME_SECONDS:.0f} s") from error
+    except BaseLibp2pError as error:
+        raise PeerGone(f"the stream ended ({type(error).__name__})") from error
+
+
+@asynccontextmanager
+async def conversation(stream: INetStream, *, budget: int, seconds: float) -> AsyncIterator[Frames]:
+    """Frames over `stream`, which is closed at the end, or reset if the body raises or takes more than `seconds`.
+
+    Raises ConversationError subclasses only, besides what the body raises itself.
+    """
+    try:
+        with trio.fail_after(seconds):
+            yield Frames(stream, budget=budget)
+            await _close(stream)
+    except BaseException as error:
+        await reset(stream)
+        if isinstance(error, trio.TooSlowError):
+            raise PeerGone(f"not done after {seconds:.0f} s") from error
+        raise
+
+
+async def _close(stream: INetStream) -> None:
+    with _in_time("did not let the stream close"):
+        await stream.close()
+
+
+@asynccontextmanager
+async def open_conversation(
+    host: BasicHost, peer: ID, protocol: TProtocol, *, budget: int, seconds: float
+) -> AsyncIterator[Frames]:
+    """Open a stream of `protocol` to a connected peer and converse. Raises ConversationError subclasses."""
+    try:
+        with trio.fail_after(min(seconds, FRAME_SECONDS)):
+            stream = await host.new_stream(peer, [protocol])
+    except (BaseLibp2pError, trio.TooSlowError) as error:
+        raise PeerGone(f"no stream could be opened ({type(error).__name__})") from error
+    async with conversation(stream, budget=budget, seconds=seconds) as frames:
+        yield frames

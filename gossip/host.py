@@ -1,0 +1,192 @@
+"""A libp2p host with this node's identity, listening, and a register of who is connected."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import psutil
+import trio
+from libp2p.abc import INetConn, INetStream, INetwork, INotifee
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.id import ID
+from libp2p.rcmgr import Direction
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
+
+from gossip import upstream
+from gossip.events import Event, Peer, PeerConnected, PeerLost
+from gossip.identity import Identity
+
+MAX_CONNECTIONS: Final = 200
+CLOSE_SECONDS: Final = 5.0
+
+# An Ed25519 peer id is the key itself in an identity multihash (libp2p peer-ids specification).
+ED25519_PREFIX: Final = bytes.fromhex("002408011220")
+
+
+class ListenError(Exception):
+    """The node cannot listen where it was told to; the message says why and what to do."""
+
+
+class AddressError(ValueError):
+    """An address that a person gave is not one of a peer."""
+
+
+def peer_id_of(author: bytes) -> str:
+    """The libp2p peer id, as `12D3Koo…`, of a record's author (32 bytes)."""
+    return ID(ED25519_PREFIX + author).to_base58()
+
+
+def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
+    """Split `/ip4/…/tcp/…/p2p/ID` into peer id and address. Raises AddressError."""
+    try:
+        address = Multiaddr(text)
+        peer = address.value_for_protocol("p2p")
+        address.value_for_protocol("tcp")
+        identifier = ID.from_string(str(peer))
+    except (MultiaddrError, ValueError, LookupError) as error:
+        raise AddressError(
+            f"{text!r} is not a peer's address ({error}): paste the whole line that the other node printed, "
+            "/ip4/ADDRESS/tcp/PORT/p2p/ID"
+        ) from error
+    return identifier, address.decapsulate(Multiaddr(f"/p2p/{peer}"))
+
+
+@asynccontextmanager
+async def open_host(
+    identity: Identity, listen: Sequence[str], *, admit: Callable[[ID], bool], max_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[BasicHost]:
+    """A running host that listens on all of `listen`. Raises ListenError.
+
+    On leaving, connections, listeners and tasks are gone: the library leaks them unless the host is closed while its
+    service still runs, and it closes connections one after the other, 0.1 s each.
+    """
+    upstream.install()
+    addresses = [_free_address(text) for text in listen]
+    key_pair = create_new_key_pair(identity.private_bytes)
+    host = upstream.noise_host(key_pair, max_connections=max_connections, admit=admit, addresses=reachable)
+    async with host.run(addresses):
+        try:
+            swarm = upstream.swarm_of(host)
+            for text, address in zip(listen, addresses, strict=True):
+                if str(address) not in swarm.listeners:
+                    raise ListenError(f"cannot listen on {text}: libp2p refused the address; choose another")
+            yield host
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_SECONDS):
+                async with trio.open_nursery() as nursery:
+                    for connection in swarm.get_connections():
+                        nursery.start_soon(connection.close)
+                await host.close()
+
+
+def _free_address(text: str) -> Multiaddr:
+    """Check that a listen address is well-formed and that its port is free.
+
+    libp2p sets SO_REUSEPORT, so of two nodes on one port both would listen and each get a part of the connections.
+    """
+    try:
+        address = Multiaddr(text)
+        port = int(address.value_for_protocol("tcp"))
+        ip = _ip(address)
+    except (MultiaddrError, ValueError, LookupError) as error:
+        raise ListenError(f"cannot listen on {text!r} ({error}): write it as /ip4/0.0.0.0/tcp/4001") from error
+    with socket.socket(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(ip), port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ListenError(
+                    f"cannot listen on {text}: port {port} is in use, perhaps by another node; "
+                    "choose another port, or 0 for any free one"
+                ) from error
+            raise ListenError(f"cannot listen on {text}: {error.strerror}") from error
+    return address
+
+
+def reachable(addresses: Sequence[Multiaddr]) -> list[Multiaddr]:
+    """Listen addresses with `any` replaced by this machine's own addresses: public, then private, then loopback."""
+    found: dict[str, int] = {}
+    for address in addresses:
+        ip = _ip(address)
+        port = address.value_for_protocol("tcp")
+        for own in _interface_addresses(ip.version) if ip.is_unspecified else [ip]:
+            rank = 2 if own.is_loopback else 1 if own.is_private else 0
+            found[f"/ip{own.version}/{own}/tcp/{port}"] = rank
+    return [Multiaddr(text) for text in sorted(found, key=lambda text: found[text])]
+
+
+def _ip(address: Multiaddr) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    name = address.protocols()[0].name
+    if name not in ("ip4", "ip6"):
+        raise ValueError(f"it starts with /{name}, not with /ip4 or /ip6")
+    return ipaddress.ip_address(address.value_for_protocol(name))
+
+
+def _interface_addresses(version: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    entries = (entry for interface in psutil.net_if_addrs().values() for entry in interface if entry.family == family)
+    own = (ipaddress.ip_address(entry.address.split("%")[0]) for entry in entries)
+    # link-local addresses need an interface name, which other machines do not have
+    return [address for address in own if not address.is_link_local]
+
+
+class Connections(INotifee):
+    """Who is connected. Reports PeerConnected and PeerLost; `changed` is set, and replaced, at each change.
+
+    Register it before listening starts, with `network.register_notifee`.
+    """
+
+    def __init__(self, put: Callable[[Event], object], clock: Callable[[], int]) -> None:
+        self.peers: dict[ID, Peer] = {}
+        self.changed = trio.Event()
+        self._put = put
+        self._clock = clock
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """The library's hook: a connection was made."""
+        await trio.lowlevel.checkpoint()
+        peer_id = conn.muxed_conn.peer_id
+        if peer_id not in self.peers and not conn.is_closed:
+            inbound = isinstance(conn, SwarmConn) and conn.direction == Direction.INBOUND
+            address = next((str(a) for a in conn.get_transport_addresses()), "")
+            peer = Peer(peer_id.to_base58(), address, inbound, self._clock())
+            self.peers[peer_id] = peer
+            self._tell(PeerConnected(peer))
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """The library's hook: a connection ended."""
+        await trio.lowlevel.checkpoint()
+        peer_id = conn.muxed_conn.peer_id
+        if any(not other.is_closed for other in network.connections.get(peer_id, [])):
+            return
+        peer = self.peers.pop(peer_id, None)
+        if peer is not None:
+            self._tell(PeerLost(peer))
+
+    def _tell(self, event: Event) -> None:
+        self._put(event)
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        """The library's hook, not needed."""
+        await trio.lowlevel.checkpoint()
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        """The library's hook, not needed."""
+        await trio.lowlevel.checkpoint()
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """The library's hook, not needed."""
+        await trio.lowlevel.checkpoint()
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """The library's hook, not needed."""
+        await trio.lowlevel.checkpoint()

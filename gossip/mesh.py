@@ -1,0 +1,191 @@
+"""The two GossipSub topics of a swarm: records, which are kept, and presence, which is not.
+
+A message's data is one record as it is stored, and its libp2p author must be the record's. A message is judged before
+it is forwarded, synchronously and without touching the disk; what is good goes to the log by a task of its own.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.tools.anyio_service import background_trio_service
+
+from gossip import upstream
+from gossip.events import Event, PresenceArrived, Trouble
+from gossip.host import ED25519_PREFIX
+from gossip.intake import Intake, Refused
+from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, decode
+
+ARRIVALS: Final = 4096
+STORE_AT_ONCE: Final = 128
+RECENT_IDS: Final = 50_000
+PACE_ABOVE: Final = upstream.QUEUE_LENGTH // 2
+PACE_SECONDS: Final = 2.0
+FLUSH_SECONDS: Final = 0.5
+
+PRESENCE_FRESH_MS: Final = 2 * 60 * 1000
+PRESENCE_BURST: Final = 10.0
+PRESENCE_PER_SECOND: Final = 0.5
+PRESENCE_AUTHORS: Final = 10_000
+
+
+def topics_of(swarm: str) -> tuple[str, str]:
+    """The names of the records topic and the presence topic."""
+    return f"arnode/1/{swarm}/records", f"arnode/1/{swarm}/presence"
+
+
+class PresenceLimits:
+    """Per author: time goes forward, lies within PRESENCE_FRESH_MS of now, and a token bucket is not empty. Pure."""
+
+    def __init__(self) -> None:
+        self._authors: OrderedDict[bytes, tuple[int, float, int]] = OrderedDict()
+
+    def allow(self, record: Record, now_ms: int) -> bool:
+        """Whether to pass this presence on, by this node's clock in milliseconds."""
+        if abs(record.time_ms - now_ms) > PRESENCE_FRESH_MS:
+            return False
+        latest, tokens, seen = self._authors.get(record.author, (0, PRESENCE_BURST, now_ms))
+        tokens = min(PRESENCE_BURST, tokens + max(0, now_ms - seen) / 1000 * PRESENCE_PER_SECOND)
+        allowed = record.time_ms > latest and tokens >= 1
+        if allowed:
+            latest, tokens = record.time_ms, tokens - 1
+        self._authors[record.author] = (latest, tokens, now_ms)
+        self._authors.move_to_end(record.author)
+        if len(self._authors) > PRESENCE_AUTHORS:
+            self._authors.popitem(last=False)
+        return allowed
+
+
+class Mesh:
+    """This node in the two topics. Made by `open_mesh`."""
+
+    def __init__(
+        self,
+        swarm: str,
+        intake: Intake,
+        clock: Callable[[], int],
+        put: Callable[[Event], object],
+        blame: Callable[[ID, str], object],
+    ) -> None:
+        self.records, self.presence = topics_of(swarm)
+        self.flood: upstream.Flood | None = None
+        self._intake = intake
+        self._clock = clock
+        self._put = put
+        self._blame = blame
+        self._limits = PresenceLimits()
+        self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._lost = 0
+        self._arrive, self._arrived = trio.open_memory_channel[tuple[Record, str]](ARRIVALS)
+
+    def accept(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
+        """Judge a correctly signed message: whether to forward it. What is good is passed on to the node."""
+        try:
+            if message.topicIDs[0] == self.presence:
+                record = decode(message.data, self._clock())
+                good = record.kind == PRESENCE
+            else:
+                record = self._intake.verify(message.data)
+                good = True
+        except RecordError as error:
+            if not isinstance(error, FromTheFuture | Refused):
+                self._blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
+            elif isinstance(error, Refused):
+                self._blame(forwarder, f"a record with a body that is refused ({error})")
+            return False
+        if not good or message.from_id != ED25519_PREFIX + record.author:
+            self._blame(forwarder, "a message that is not its author's, or in the wrong topic")
+            return False
+        return self._pass_on(record, forwarder)
+
+    def _pass_on(self, record: Record, forwarder: ID) -> bool:
+        if record.kind == PRESENCE:
+            if not self._limits.allow(record, self._clock()):
+                return False
+            self._put(PresenceArrived(record))
+            return True
+        if record.id in self._recent:
+            return False
+        self._remember(record)
+        try:
+            self._arrive.send_nowait((record, forwarder.to_base58()))
+        except trio.WouldBlock:
+            self._lost += 1  # not for good: sync brings it
+        return True
+
+    def _remember(self, record: Record) -> None:
+        self._recent[record.id] = None
+        if len(self._recent) > RECENT_IDS:
+            self._recent.popitem(last=False)
+
+    async def store_arrivals(self) -> None:
+        """Write what arrives to the log, many at a time. Runs until cancelled; raises LogError."""
+        while True:
+            record, peer = await self._arrived.receive()
+            by_peer = {peer: [record]}
+            for _ in range(STORE_AT_ONCE - 1):
+                try:
+                    record, peer = self._arrived.receive_nowait()
+                except trio.WouldBlock:
+                    break
+                by_peer.setdefault(peer, []).append(record)
+            for peer, records in by_peer.items():
+                await self._intake.store(records, "gossip", peer)
+            if self._lost:
+                self._put(Trouble("gossip", f"{self._lost} records came too fast to be stored; sync will fetch them"))
+                self._lost = 0
+
+    async def publish(self, record: Record) -> None:
+        """Send a record of this node to the swarm; waits a moment while peers have much to read.
+
+        Nothing happens while the network is down: peers get the record by sync.
+        """
+        if record.kind != PRESENCE:
+            self._remember(record)
+        flood = self.flood
+        if flood is None:
+            return
+        await _drain(flood, PACE_ABOVE, PACE_SECONDS)
+        await flood.publish(self.presence if record.kind == PRESENCE else self.records, record.raw)
+        await trio.lowlevel.checkpoint()  # the library's publish never yields, so the queues would only grow
+
+
+@asynccontextmanager
+async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[upstream.Flood]:
+    """Join the topics of `mesh` on a running host."""
+    router = upstream.Router(heartbeat)
+    flood = upstream.Flood(
+        host,
+        router,
+        topics=(mesh.records, mesh.presence),
+        max_message_bytes=MAX_BYTES,
+        accept=mesh.accept,
+        blame=mesh._blame,
+    )
+    try:
+        async with background_trio_service(flood), background_trio_service(router):
+            await flood.wait_until_ready()
+            for topic in (mesh.records, mesh.presence):
+                await flood.subscribe(topic)
+            mesh.flood = flood
+            try:
+                yield flood
+            finally:
+                mesh.flood = None
+                await _drain(flood, 0, FLUSH_SECONDS)
+    finally:
+        with trio.CancelScope(shield=True):
+            # a thread of the library, which would outlive the node
+            await trio.to_thread.run_sync(flood.seen_messages.stop)
+
+
+async def _drain(flood: upstream.Flood, below: int, seconds: float) -> None:
+    """Wait until no peer's queue is longer than `below`, at most so many seconds; a stalled peer delays no more."""
+    with trio.move_on_after(seconds):
+        while any(len(queue) > below for queue in flood.peer_queues.values()):  # noqa: ASYNC110 - no event to wait for
+            await trio.sleep(0.01)

@@ -1,0 +1,216 @@
+"""The network as the node sees it: publish, announce, peers, events.
+
+A record of another node goes: size, form, clock, signature, the node's check; forwarded; stored; then its event. If the
+network's machinery fails, it is built anew on the same port, and the node goes on meanwhile.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+
+from gossip import upstream
+from gossip.events import EventQueue, Peer, PeerRejected, Trouble
+from gossip.guard import Guard
+from gossip.host import (
+    CLOSE_SECONDS,
+    MAX_CONNECTIONS,
+    AddressError,
+    Connections,
+    ListenError,
+    open_host,
+    parse_peer_address,
+)
+from gossip.identity import Identity
+from gossip.intake import Intake
+from gossip.log import Log
+from gossip.mesh import Mesh, open_mesh
+from gossip.peers import Address, Peers
+from gossip.record import MAX_BYTES, Record
+from gossip.schedule import Schedule
+from gossip.supervise import alone, supervise
+
+__all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tests and large machines set differently."""
+
+    max_connections: int = MAX_CONNECTIONS
+    heartbeat: float = HEARTBEAT_SECONDS
+
+
+@asynccontextmanager
+async def open_network(
+    identity: Identity,
+    log: Log,
+    *,
+    swarm: str,
+    listen: Sequence[str],
+    bootstrap: Sequence[str],
+    check: Callable[[Record], None],
+    clock: Callable[[], int] = now_ms,
+    tuning: Tuning = Tuning(),
+) -> AsyncIterator["Network"]:
+    """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
+
+    `check` raises RecordError for a record whose body the node does not accept; it must be pure, since it is also
+    called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
+    tried again for as long as the block lasts. Raises ListenError, AddressError.
+    """
+    contacts = [parse_peer_address(text) for text in bootstrap]
+    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(network._run)
+            try:
+                await network._up.wait()
+                yield network
+            finally:
+                network._close()
+    except BaseExceptionGroup as group:
+        raise alone(group)  # noqa: B904 - the same error without its wrapping
+
+
+class Network:
+    """A joined swarm, made by `open_network`.
+
+    addresses: what another node passes to `--bootstrap`, the most reachable first. events: everything that happens, for
+    one reader.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        log: Log,
+        swarm: str,
+        listen: Sequence[str],
+        contacts: Sequence[Address],
+        check: Callable[[Record], None],
+        clock: Callable[[], int],
+        tuning: Tuning,
+    ) -> None:
+        self.addresses: list[str] = []
+        self.events = EventQueue()
+        self._identity = identity
+        self._swarm = swarm
+        self._listen = list(listen)
+        self._contacts = contacts
+        self._clock = clock
+        self._tuning = tuning
+        self._guard = Guard()
+        self._connections = Connections(self.events.put, clock)
+        self._intake = Intake(log, check, clock, self.events.put, lambda: self.events.records_waiting)
+        self._mesh = Mesh(swarm, self._intake, clock, self.events.put, self._blame)
+        self._up = trio.Event()
+        self._closing = trio.Event()
+        self._serving = False
+        self._scope = trio.CancelScope(shield=True)
+        self._to_disconnect, self._disconnects = trio.open_memory_channel[ID](1000)
+
+    async def publish(self, record: Record) -> None:
+        """Send a record that is already in the log to the swarm."""
+        if len(record.raw) > MAX_BYTES:
+            raise ValueError(f"a record of {len(record.raw)} bytes")
+        await self._mesh.publish(record)
+
+    async def announce(self, record: Record) -> None:
+        """Send a presence record, which nobody stores."""
+        await self._mesh.publish(record)
+
+    def peers(self) -> list[Peer]:
+        """The peers that are connected now, the longest-connected first."""
+        return list(self._connections.peers.values())
+
+    async def _run(self) -> None:
+        """Serve, again and again; what fails before the first start is the caller's to know.
+
+        Shielded, so that whatever ends the block, peers get a proper farewell; `_close` bounds how long it takes.
+        """
+        with self._scope:
+            await supervise("network", self._serve, self._report, fatal=lambda: not self._up.is_set())
+
+    def _close(self) -> None:
+        self._closing.set()
+        self._scope.deadline = trio.current_time() + (CLOSE_SECONDS if self._serving else 0)
+
+    async def _serve(self) -> None:
+        self._connections.peers.clear()
+        async with open_host(
+            self._identity, self._listen, admit=self._allowed, max_connections=self._tuning.max_connections
+        ) as host:
+            host.get_network().register_notifee(self._connections)
+            async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
+                self._listen = [str(address) for address in host.get_transport_addrs()]
+                self.addresses = [str(address) for address in host.get_addrs()]
+                peers = Peers(
+                    host,
+                    self._connections,
+                    self._swarm,
+                    self._contacts,
+                    allowed=self._allowed,
+                    blame=self._blame,
+                    report=self._report,
+                )
+                schedule = Schedule(
+                    host,
+                    self._connections,
+                    self._intake,
+                    self._swarm,
+                    put=self.events.put,
+                    blame=self._blame,
+                    foreign=self._reject,
+                )
+                for name, task in (
+                    ("storing records", self._mesh.store_arrivals),
+                    ("bootstrap", peers.stay_connected),
+                    ("peer exchange", peers.explore),
+                    ("sync", schedule.run),
+                    ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
+                ):
+                    nursery.start_soon(supervise, name, task, self._report)
+                self._serving = True
+                self._up.set()
+                try:
+                    await self._closing.wait()
+                    nursery.cancel_scope.cancel()
+                finally:
+                    self._serving = False
+
+    async def _disconnect(self, swarm: Swarm) -> None:
+        async for peer in self._disconnects:
+            await swarm.close_peer(peer)
+
+    def _report(self, what: str, why: str) -> None:
+        self.events.put(Trouble(what, why))
+
+    def _allowed(self, peer: ID) -> bool:
+        return not self._guard.banned(peer.to_base58(), trio.current_time())
+
+    def _blame(self, peer: ID, reason: str, weight: float = 1.0) -> None:
+        name = peer.to_base58()
+        count = self._guard.blame(name, trio.current_time(), weight)
+        if count:
+            self.events.put(PeerRejected(name, reason, count))
+        if count or not self._allowed(peer):
+            try:
+                self._to_disconnect.send_nowait(peer)
+            except trio.WouldBlock:
+                self._report("guard", f"too many peers to disconnect at once; {name} stays a while")
+
+    def _reject(self, peer: ID, reason: str) -> None:
+        self._blame(peer, reason, weight=1000.0)

@@ -1,0 +1,161 @@
+"""When, and with whom, histories are exchanged.
+
+- With every new peer, led by the node that dialled.
+- With a random peer every PERIOD_SECONDS, for what gossip has lost.
+- After an exchange that brought something new, with all other peers: it may be new to them too.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+
+from gossip import sync
+from gossip.events import Event, SyncFinished, Trouble
+from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
+from gossip.host import Connections
+from gossip.intake import Intake
+from gossip.supervise import reason_of
+
+PERIOD_SECONDS: Final = 120.0
+RIPPLE_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 5.0
+MAX_RETRIES: Final = 5
+LEADING: Final = 2
+FOLLOWING: Final = 6
+
+
+class Schedule:
+    """Exchanges histories. `blame` hears of peers that break the protocol, `foreign` of those of another swarm."""
+
+    def __init__(
+        self,
+        host: BasicHost,
+        connections: Connections,
+        intake: Intake,
+        swarm: str,
+        *,
+        put: Callable[[Event], object],
+        blame: Callable[[ID, str], object],
+        foreign: Callable[[ID, str], object],
+    ) -> None:
+        self._host = host
+        self._connections = connections
+        self._intake = intake
+        self._swarm = swarm
+        self._put = put
+        self._blame = blame
+        self._foreign = foreign
+        self._due: dict[ID, float] = {}
+        self._retries: dict[ID, int] = {}
+        self._leading: set[ID] = set()
+        self._following: set[ID] = set()
+        self._changed = trio.Event()
+        host.set_stream_handler(TProtocol(sync.PROTOCOL), self._follow)
+
+    def want(self, peer: ID, after: float = 0.0) -> None:
+        """Exchange histories with `peer`, in `after` seconds or sooner."""
+        due = trio.current_time() + after
+        self._due[peer] = min(due, self._due.get(peer, due))
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def run(self) -> None:
+        """Lead exchanges as they become due, LEADING at once. Runs until cancelled; raises LogError."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._meet_new_peers)
+            nursery.start_soon(self._meet_now_and_then)
+            while True:
+                changed = self._changed
+                now = trio.current_time()
+                for peer, due in sorted(self._due.items(), key=lambda item: item[1]):
+                    if due > now or len(self._leading) >= LEADING:
+                        break
+                    if peer not in self._leading:
+                        del self._due[peer]
+                        self._leading.add(peer)
+                        nursery.start_soon(self._lead, peer)
+                soonest = min(self._due.values(), default=now + PERIOD_SECONDS)
+                with trio.move_on_after(max(0.05, soonest - now) if len(self._leading) < LEADING else PERIOD_SECONDS):
+                    await changed.wait()
+
+    async def _meet_new_peers(self) -> None:
+        met: set[ID] = set()
+        while True:
+            changed = self._connections.changed
+            for peer_id, peer in self._connections.peers.items():
+                if peer_id not in met and not peer.inbound:
+                    self.want(peer_id)
+            met = set(self._connections.peers)
+            await changed.wait()
+
+    async def _meet_now_and_then(self) -> None:
+        while True:
+            await trio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
+            if self._connections.peers:
+                self.want(random.choice(list(self._connections.peers)))
+
+    async def _lead(self, peer: ID) -> None:
+        name = peer.to_base58()
+        try:
+            if peer not in self._connections.peers:
+                return
+            async with open_conversation(
+                self._host, peer, TProtocol(sync.PROTOCOL), budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS
+            ) as frames:
+                exchanged = await sync.lead(frames, self._intake, self._swarm, name)
+        except ConversationError as error:
+            self._failed(peer, error)
+        else:
+            self._retries.pop(peer, None)
+            self._finished(peer, exchanged)
+        finally:
+            self._leading.discard(peer)
+            self._wake()
+
+    async def _follow(self, stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        busy = peer in self._following or len(self._following) >= FOLLOWING
+        if not busy:
+            self._following.add(peer)
+        try:
+            async with conversation(stream, budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS) as frames:
+                exchanged = await sync.follow(frames, self._intake, self._swarm, peer.to_base58(), busy=busy)
+            self._finished(peer, exchanged)
+        except ConversationError as error:
+            self._judge(peer, error)
+        except Exception as error:  # noqa: BLE001 - our own fault, such as a full disk; not the stream handler's caller's
+            self._put(Trouble("sync", reason_of(error)))
+        finally:
+            if not busy:
+                self._following.discard(peer)
+
+    def _finished(self, peer: ID, exchanged: sync.Exchanged) -> None:
+        self._put(SyncFinished(peer.to_base58(), exchanged.received, exchanged.sent))
+        if exchanged.received:
+            for other in self._connections.peers:
+                if other != peer:
+                    self.want(other, RIPPLE_SECONDS * random.uniform(0.5, 2.0))
+
+    def _failed(self, peer: ID, error: ConversationError) -> None:
+        self._judge(peer, error)
+        retries = self._retries.get(peer, 0)
+        if peer in self._connections.peers and not isinstance(error, sync.OtherSwarm) and retries < MAX_RETRIES:
+            self._retries[peer] = retries + 1
+            self.want(peer, RETRY_SECONDS * 2**retries * random.uniform(0.5, 1.5))
+        else:
+            self._retries.pop(peer, None)
+
+    def _judge(self, peer: ID, error: ConversationError) -> None:
+        if isinstance(error, sync.OtherSwarm):
+            self._foreign(peer, str(error))
+        elif isinstance(error, PeerBroke):
+            self._blame(peer, f"in a history exchange it {error}")
