@@ -1,0 +1,110 @@
+"""Discoveries: changes that someone kept, what others found when they tested them, and whom that makes credible."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from agent.entries import Verdict
+from agent.evidence import Experiment, NewValues
+from trainer.knobs import Scalar
+
+CONFIRMING_AUTHORS: Final = 3
+REFUTING_AUTHORS: Final = 2
+ATTEMPTS: Final = 2
+
+Status = Literal["open", "confirmed", "refuted"]
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A change that an author kept without having it from someone else. Identical changes of several finders are one.
+
+    record_id, author, time_ms, change, effect: of the earliest such keep; effect as published, in the metric's unit.
+    finders: all who kept it on their own idea. replications: the verdict of every other author's test, a keep if they
+    ever kept it, else their latest; adopters: all who kept it. expected: median of the authors' latest measured effects.
+    status: confirmed if kept by the author and two others; refuted if two others discarded it and no other kept it.
+    """
+
+    record_id: bytes
+    author: bytes
+    time_ms: int
+    change: Mapping[str, tuple[Scalar, Scalar]]
+    effect: float
+    expected: float
+    finders: tuple[bytes, ...]
+    replications: tuple[tuple[bytes, Verdict], ...]
+    adopters: tuple[bytes, ...]
+    status: Status
+    integrity: str
+
+    @property
+    def new_values(self) -> dict[str, Scalar]:
+        return {knob: new for knob, (_, new) in self.change.items()}
+
+
+def discover(tests: Iterable[Experiment]) -> Discovery | None:
+    """The discovery that these tests of one change amount to; None if nobody kept it on their own idea."""
+    ordered = sorted(tests, key=lambda test: test.moment)
+    first = next((test for test in ordered if _is_find(test)), None)
+    if first is None:
+        return None
+    by_author: dict[bytes, list[Experiment]] = {}
+    for test in ordered:
+        by_author.setdefault(test.author, []).append(test)
+    verdicts = {author: _verdict(theirs) for author, theirs in sorted(by_author.items())}
+    latest = [effects[-1] for theirs in by_author.values() if (effects := _effects(theirs))]
+    others = {author: verdict for author, verdict in verdicts.items() if author != first.author}
+    adopters = tuple(author for author, verdict in verdicts.items() if verdict == "keep")
+    discarded = sum(verdict == "discard" for verdict in others.values())
+    status: Status = "open"
+    if len(adopters) >= CONFIRMING_AUTHORS:
+        status = "confirmed"
+    elif adopters == (first.author,) and discarded >= REFUTING_AUTHORS:
+        status = "refuted"
+    return Discovery(
+        record_id=first.record_id,
+        author=first.author,
+        time_ms=first.moment[0],
+        change=first.change,
+        effect=first.result.effect or 0.0,
+        expected=statistics.median(latest),
+        finders=tuple(sorted({test.author for test in ordered if _is_find(test)})),
+        replications=tuple(others.items()),
+        adopters=adopters,
+        status=status,
+        integrity=first.result.integrity,
+    )
+
+
+def tests_change(test: Experiment, change: NewValues) -> bool:
+    """Whether a replication really tests that change: all it sets is part of it (the rest may hold already)."""
+    return set(test.new_values) <= set(change)
+
+
+def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:
+    """What a node itself found when it tested the discovery; None if it did not."""
+    return "keep" if discovery.author == me else dict(discovery.replications).get(me)
+
+
+def settled(own_tests: Mapping[bytes, Experiment]) -> bool:
+    """Whether a node's own tests of a change (by record id) need no further one: clear, or no more attempts."""
+    clear = any(test.verdict in ("keep", "discard") for test in own_tests.values())
+    return clear or len(own_tests) >= ATTEMPTS
+
+
+def credibility(held: int, failed: int) -> float:
+    """Mean of the Beta(1 + held, 1 + failed) posterior: 0.5 for a stranger, never 0 or 1."""
+    return (1 + held) / (2 + held + failed)
+
+
+def _is_find(test: Experiment) -> bool:
+    return test.verdict == "keep" and test.result.replicates is None
+
+
+def _verdict(tests: Sequence[Experiment]) -> Verdict:
+    return "keep" if any(test.verdict == "keep" for test in tests) else tests[-1].verdict
+
+
+def _effects(tests: Sequence[Experiment]) -> list[float]:
+    return [test.effect for test in tests if test.effect is not None]

@@ -1,0 +1,121 @@
+"""How much values vary by chance: the noise of a task, pooled robustly over recipes and authors.
+
+Each recipe that one author ran on two or more seeds gives a sample variance. Variances differ between recipes (measured
+on the built-in task: a tuned recipe has 1.7 times the deviation of the naive one), a recipe near divergence may have a
+hundred times the usual variance, and peers may lie. So nothing here is a plain mean:
+
+- own trials are trusted but winsorised: no recipe counts with more than OUTLIER times the median variance;
+- each peer gives one figure, the peers' figures give one weighted median, and that one is moved into a factor of
+  PEER_RANGE around what prior and own trials say, and never weighs more than PEER_DEGREES;
+- the task file's guess counts as PRIOR_DEGREES degrees of freedom.
+
+The result is the usual pooled variance with its degrees of freedom, as in empirical-Bayes moderated t statistics
+(Smyth 2004, "Linear models and empirical Bayes methods", section 3).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+PRIOR_DEGREES: Final = 3.0
+OUTLIER: Final = 9.0
+PEER_RANGE: Final = 4.0
+PEER_DEGREES: Final = 6.0
+RECIPE_DEGREES: Final = 8.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A standard deviation in the metric's unit, and how many degrees of freedom stand behind it.
+
+    measured: the part of the degrees that comes from own trials rather than from the prior or from peers.
+    """
+
+    sd: float
+    degrees: float
+    measured: float = 0.0
+
+    @property
+    def variance(self) -> float:
+        return self.sd * self.sd
+
+
+@dataclass(frozen=True)
+class PairedNoise:
+    """The standard deviation of one seed's improvement (candidate against parent), with its degrees of freedom."""
+
+    sd: float
+    degrees: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The sample variance of one recipe's values over seeds, by one author."""
+
+    variance: float
+    degrees: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Of at least two values. The sum is exact, so the order of the values does not matter."""
+        mean = math.fsum(values) / len(values)
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        return cls(squares / (len(values) - 1), len(values) - 1)
+
+
+def pool(prior_sd: float, own: Iterable[Spread], peers: Mapping[bytes, Sequence[Spread]]) -> Noise:
+    """The noise of one trial. prior_sd: the task's guess, > 0; own: this node's spreads; peers: each author's."""
+    prior = prior_sd**2
+    own_variance, own_degrees = _winsorised(list(own), prior)
+    variance = _mean([(prior, PRIOR_DEGREES), (own_variance, own_degrees)])
+    figures = [_winsorised(spreads, prior) for _, spreads in sorted(peers.items()) if spreads]
+    if not figures:
+        return Noise(math.sqrt(variance), PRIOR_DEGREES + own_degrees, own_degrees)
+    # an author's say is bounded, so that many records of one author do not outvote the others
+    said = weighted_median([(figure, min(degrees, PEER_DEGREES)) for figure, degrees in figures])
+    said = min(max(said, variance / PEER_RANGE), variance * PEER_RANGE)
+    weight = min(PEER_DEGREES, math.fsum(degrees for _, degrees in figures) / 2)
+    pooled = _mean([(variance, PRIOR_DEGREES + own_degrees), (said, weight)])
+    return Noise(math.sqrt(pooled), PRIOR_DEGREES + own_degrees + weight, own_degrees)
+
+
+def paired(noise: Noise, parent: Spread | None = None) -> PairedNoise:
+    """The noise of one seed's difference between candidate and parent: sqrt(2) times that of a trial.
+
+    Running both on one seed helps only where the change leaves the random stream alone; for changes of init, positions
+    or optimizer the measured correlation is zero or negative. A smaller deviation is therefore never assumed here: the
+    judge learns it from the experiment's own differences. What other recipes say about this one is worth RECIPE_DEGREES
+    at most, since recipes differ in noise; the parent's own spread counts in full.
+    """
+    degrees = min(noise.degrees, RECIPE_DEGREES)
+    parts = [(noise.variance, degrees)]
+    if parent is not None:
+        parts.append((parent.variance, float(parent.degrees)))
+        degrees += parent.degrees
+    return PairedNoise(math.sqrt(2 * _mean(parts)), degrees)
+
+
+def weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
+    """The value at which half of the weight is reached; of two such the larger. pairs: (value, weight), not empty."""
+    ordered = sorted(pairs)
+    half = math.fsum(weight for _, weight in ordered) / 2
+    reached = 0.0
+    for value, weight in ordered:
+        reached += weight
+        if reached > half:
+            return value
+    return ordered[-1][0]
+
+
+def _winsorised(spreads: Sequence[Spread], prior: float) -> tuple[float, float]:
+    """(variance, degrees) pooled over recipes, each cut at OUTLIER times the median of all of them and the prior."""
+    if not spreads:
+        return 0.0, 0.0
+    weighed = [(spread.variance, float(spread.degrees)) for spread in spreads]
+    limit = OUTLIER * weighted_median([*weighed, (prior, PRIOR_DEGREES)])
+    return _mean([(min(variance, limit), degrees) for variance, degrees in weighed]), math.fsum(d for _, d in weighed)
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> float:
+    return math.fsum(v * w for v, w in pairs) / math.fsum(w for _, w in pairs)

@@ -1,0 +1,264 @@
+"""The notebook: what a node knows, computed from the records it has.
+
+Every view is a fold over a set of records: it does not depend on the order in which they came. `add` files a record
+under what it says; views are made from these files when asked for, and only what a new record touched is made anew.
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from agent.board import BoardRow, board
+from agent.discoveries import Discovery, credibility, discover, own_verdict, settled, tests_change
+from agent.effects import PooledEffect, pool_effects
+from agent.entries import NO_TASK, Calibration, Profile, Result, read
+from agent.evidence import (
+    MAX_VALUE,
+    Experiment,
+    Moment,
+    NewValues,
+    comparable,
+    new_values,
+    read_experiment,
+    read_recipe,
+)
+from agent.noise import Noise, PairedNoise, Spread, paired, pool
+from gossip.record import Record
+from trainer.knobs import Scalar
+from trainer.recipe import BASELINE, Recipe, make_recipe, recipe_id, values
+from trainer.task import Task
+
+KnobSetting: TypeAlias = tuple[str, Scalar]
+
+
+class Notebook:
+    """What `me` (32-byte author) knows about a task on a device of `device_class`."""
+
+    def __init__(self, task: Task, me: bytes, device_class: str) -> None:
+        self.task = task
+        self.me = me
+        self.device_class = device_class
+        self._fingerprint = task.fingerprint
+        self._seen: set[bytes] = set()
+        self._experiments: dict[bytes, Experiment] = {}
+        self._by_author: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._by_candidate: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._by_setting: dict[KnobSetting, list[Experiment]] = defaultdict(list)
+        self._by_change: dict[NewValues, list[Experiment]] = defaultdict(list)
+        self._by_replicated: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._latest_keeps: dict[bytes, Experiment] = {}
+        self._trials: dict[bytes, dict[bytes, dict[int, tuple[Moment, float]]]] = {}
+        self._spreads: dict[bytes, dict[bytes, Spread]] = defaultdict(dict)
+        self._calibrated: set[tuple[bytes, bytes]] = set()
+        self._profiles: dict[bytes, tuple[Moment, Profile]] = {}
+        self._discoveries: dict[NewValues, Discovery] = {}
+        self._stale: set[NewValues] = set()
+        self._noise: Noise | None = None
+
+    def add(self, record: Record) -> None:
+        """File a record that passed `entries.check`; repeats, other tasks, and what cannot be compared are ignored."""
+        if record.id in self._seen or record.task not in (self._fingerprint, NO_TASK):
+            return
+        self._seen.add(record.id)
+        entry = read(record)
+        if isinstance(entry, Profile):
+            moment = (record.time_ms, record.id)
+            if record.author not in self._profiles or self._profiles[record.author][0] < moment:
+                self._profiles[record.author] = (moment, entry)
+        elif isinstance(entry, Result | Calibration) and record.task == self._fingerprint:
+            if not comparable(self.task, entry, self.device_class):
+                return
+            if isinstance(entry, Calibration):
+                self._file_calibration(record, entry)
+            elif (experiment := read_experiment(self.task, record, entry)) is not None:
+                self._file_experiment(experiment)
+
+    def _file_experiment(self, experiment: Experiment) -> None:
+        self._experiments[experiment.record_id] = experiment
+        self._by_author[experiment.author].append(experiment)
+        self._by_candidate[experiment.candidate_id].append(experiment)
+        self._by_change[experiment.new_values].append(experiment)
+        for setting in experiment.new_values:
+            self._by_setting[setting].append(experiment)
+        if experiment.verdict == "keep":
+            before = self._latest_keeps.get(experiment.author, experiment)
+            self._latest_keeps[experiment.author] = max(before, experiment, key=lambda e: e.moment)
+        self._stale.add(experiment.new_values)
+        replicated = experiment.result.replicates
+        if replicated is not None:
+            self._by_replicated[replicated].append(experiment)
+            if replicated in self._experiments:
+                self._stale.add(self._experiments[replicated].new_values)
+        for pair in experiment.result.pairs:
+            for recipe, value in ((experiment.candidate_id, pair.candidate), (experiment.parent_id, pair.parent)):
+                if value is not None:
+                    self._file_trial(experiment.moment, experiment.author, recipe, pair.seed, value)
+
+    def _file_calibration(self, record: Record, calibration: Calibration) -> None:
+        recipe = read_recipe(self.task, calibration.recipe)
+        if recipe is None or any(abs(value) > MAX_VALUE for value in calibration.values.values()):
+            return
+        self._calibrated.add((record.author, recipe_id(recipe)))
+        for seed, value in calibration.values.items():
+            self._file_trial((record.time_ms, record.id), record.author, recipe_id(recipe), int(seed), value)
+
+    def _file_trial(self, moment: Moment, author: bytes, recipe: bytes, seed: int, value: float) -> None:
+        trials = self._trials.setdefault(recipe, {}).setdefault(author, {})
+        # (moment, value) decides even between two spellings of one seed in one record
+        if seed not in trials or (moment, value) < trials[seed]:
+            trials[seed] = (moment, value)
+            if len(trials) > 1:
+                self._spreads[author][recipe] = Spread.of([value for _, value in trials.values()])
+                self._noise = None
+
+    # Trials and noise
+
+    def values(self, recipe: bytes) -> dict[int, float]:
+        """Seed -> value of a recipe (by id) over all authors; of two values for one seed the earliest stands."""
+        merged: dict[int, tuple[Moment, float]] = {}
+        for trials in self._trials.get(recipe, {}).values():
+            for seed, trial in trials.items():
+                merged[seed] = min(merged.get(seed, trial), trial)
+        return {seed: value for seed, (_, value) in sorted(merged.items())}
+
+    def own_trials(self, recipe: Recipe, seed: int) -> float | None:
+        """The value of this node's own trial of a recipe on a seed, so that it is not run twice."""
+        trial = self._trials.get(recipe_id(recipe), {}).get(self.me, {}).get(seed)
+        return trial[1] if trial else None
+
+    def noise(self) -> Noise:
+        """The noise of one trial over seeds."""
+        if self._noise is None:
+            self._noise = self._pooled(without=None)
+        return self._noise
+
+    def paired_noise(self, parent: Recipe | None = None) -> PairedNoise:
+        """The noise of one improvement over the parent (this node's best recipe if not given), as the judge needs it."""
+        parent_id = recipe_id(parent or self.best())
+        spread = self._spreads.get(self.me, {}).get(parent_id)
+        return paired(self._pooled(without=parent_id), spread) if spread else paired(self.noise())
+
+    def _pooled(self, without: bytes | None) -> Noise:
+        own = [spread for recipe, spread in self._spreads.get(self.me, {}).items() if recipe != without]
+        peers = {author: list(theirs.values()) for author, theirs in self._spreads.items() if author != self.me}
+        return pool(self.task.metric.noise, own, peers)
+
+    def calibrated(self, recipe: Recipe) -> bool:
+        """Whether this node has published a calibration of the recipe."""
+        return (self.me, recipe_id(recipe)) in self._calibrated
+
+    # Recipes and experiments
+
+    def best(self) -> Recipe:
+        """This node's own best recipe: what its own trials have led to, nothing that it only heard."""
+        latest = self._latest_keeps.get(self.me)
+        return latest.candidate if latest else BASELINE
+
+    def best_result(self) -> Result | None:
+        """The result that made `best`; None while that is the baseline."""
+        latest = self._latest_keeps.get(self.me)
+        return latest.result if latest else None
+
+    def on_best(self, change: Mapping[str, Scalar]) -> Recipe:
+        """This node's own best recipe with these values set. Raises KnobError for a value that the task does not allow."""
+        best = self.best()
+        return make_recipe(self.task, {**best.knobs, **change}, best.files)
+
+    def experiments(self, author: bytes | None = None) -> list[Experiment]:
+        """All usable experiments, or those of one author, by time and id."""
+        found = self._experiments.values() if author is None else self._by_author.get(author, ())
+        return sorted(found, key=lambda experiment: experiment.moment)
+
+    @property
+    def tried(self) -> frozenset[bytes]:
+        """Ids of the recipes that this node has a verdict on."""
+        return frozenset(experiment.candidate_id for experiment in self._by_author.get(self.me, ()))
+
+    def was_tried(self, recipe: Recipe, *, by_anyone: bool = False) -> bool:
+        """Whether this node, or anyone, has a verdict on exactly this recipe. The baseline counts as tried."""
+        tests = self._by_candidate.get(recipe_id(recipe), ())
+        return recipe == BASELINE or any(by_anyone or test.author == self.me for test in tests)
+
+    # Effects and discoveries
+
+    def effect(self, knob: str, value: Scalar) -> PooledEffect | None:
+        """What all experiments that set the knob to the value say together; None without any."""
+        tests = self._by_setting.get((knob, value))
+        return pool_effects(tests, self.noise().variance) if tests else None
+
+    def effects(self) -> dict[KnobSetting, PooledEffect]:
+        """The pooled effect of every (knob, value) that anyone tried."""
+        return {setting: pool_effects(tests, self.noise().variance) for setting, tests in self._by_setting.items()}
+
+    def discoveries(self) -> list[Discovery]:
+        """Every change that someone kept on their own idea, by time and id."""
+        for change in self._stale:
+            discovery = discover(self._tests_of(change))
+            if discovery is not None:
+                self._discoveries[change] = discovery
+        self._stale.clear()
+        return sorted(self._discoveries.values(), key=lambda discovery: (discovery.time_ms, discovery.record_id))
+
+    def _tests_of(self, change: NewValues) -> list[Experiment]:
+        same = {test.record_id: test for test in self._by_change.get(change, ())}
+        naming = [test for record_id in same for test in self._by_replicated.get(record_id, ())]
+        return list((same | {test.record_id: test for test in naming if tests_change(test, change)}).values())
+
+    def credibility(self, author: bytes) -> float:
+        """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
+        found = [discovery for discovery in self.discoveries() if author in discovery.finders]
+        verdicts = [own_verdict(discovery, self.me) for discovery in found if author != self.me]
+        return credibility(verdicts.count("keep"), verdicts.count("discard"))
+
+    def open_replications(self) -> list[Discovery]:
+        """Discoveries of others that may improve this node's best recipe, the largest promise first.
+
+        Left out is what was refuted, or only reported by its author's program; what this node has settled by its own
+        tests; what its best recipe holds already or would lead to a recipe it has settled; and what promises less than
+        this node has gained on the same knobs.
+        """
+        found = [(self.gain(discovery), discovery) for discovery in self.discoveries() if self._is_open(discovery)]
+        promising = [(gain, discovery) for gain, discovery in found if gain > 0]
+        promising.sort(key=lambda pair: (-pair[0], pair[1].time_ms, pair[1].record_id))
+        return [discovery for _, discovery in promising]
+
+    def _is_open(self, discovery: Discovery) -> bool:
+        if discovery.status == "refuted" or discovery.integrity == "reported":
+            return False
+        candidate = self.on_best(discovery.new_values)
+        own = self._tests_of(new_values(discovery.new_values)) + self._by_candidate.get(recipe_id(candidate), [])
+        return candidate != self.best() and not settled(
+            {test.record_id: test for test in own if test.author == self.me}
+        )
+
+    def gain(self, discovery: Discovery) -> float:
+        """The improvement over this node's best recipe that a discovery promises if it holds, in the metric's unit.
+
+        Where this node has moved a knob away from what the finder started from, its own gain on that knob is lost.
+        """
+        mine = values(self.task, self.best())
+        moved = [(knob, mine[knob]) for knob, (old, _) in discovery.change.items() if mine[knob] != old]
+        return discovery.expected - sum(self._own_gain(setting) for setting in moved)
+
+    def _own_gain(self, setting: KnobSetting) -> float:
+        kept = [e for e in self._by_setting.get(setting, ()) if e.author == self.me and e.verdict == "keep"]
+        latest = max(kept, key=lambda experiment: experiment.moment, default=None)
+        return (latest.effect or 0.0) / len(latest.change) if latest else 0.0
+
+    # Authors
+
+    @property
+    def profiles(self) -> dict[bytes, Profile]:
+        """The newest profile of every author."""
+        return {author: profile for author, (_, profile) in sorted(self._profiles.items())}
+
+    def baseline(self) -> float | None:
+        """The value of the task's own program: mean of own trials, else the median of the other authors' means."""
+        trials = self._trials.get(recipe_id(BASELINE), {})
+        means = {author: statistics.fmean(value for _, value in seeds.values()) for author, seeds in trials.items()}
+        return means.get(self.me, statistics.median(means.values())) if means else None
+
+    def board(self) -> list[BoardRow]:
+        """One row per author with a usable experiment, best value first."""
+        return board(self.task.metric, self._by_author, self._latest_keeps, self.discoveries())
