@@ -1,0 +1,154 @@
+"""The process between a node and a program: sets limits, starts it, and leaves nothing of it running.
+
+Run as `python -I -S launch.py MEMORY_BYTES FILE_BYTES COMMAND...`, with the standard library only, so
+that it starts in milliseconds. Its standard input is a lifeline: when the other end closes, because the
+node wants to stop the program or because the node is gone, the program and everything it started are
+killed. The same happens when the program ends. A pipe is used rather than a parent-death signal because
+that signal follows the thread that started the process, and because macOS has none.
+
+It ends as the program ended: with the same exit code, or by the same signal.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_OPEN_FILES = 1024
+_KILL_SECONDS = 2.0
+_CANNOT_START = 127
+
+
+def main(memory_bytes: int, file_bytes: int, command: list[str]) -> NoReturn:
+    # As a subreaper it inherits daemons that the program cuts loose, and so can find and kill them.
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
+    supervisor = os.getpid()
+    program = os.fork()
+    if program == 0:
+        _become(command, memory_bytes, file_bytes, supervisor)
+    status = _wait(program, woken)
+    _end_all(program)
+    _end_as(status)
+
+
+def _become(command: list[str], memory_bytes: int, file_bytes: int, supervisor: int) -> NoReturn:
+    """In the child: limits, then the program in our place."""
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            os._exit(_CANNOT_START)
+        os.setpgid(0, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # Python ignores these two, and what is ignored stays ignored in the program.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _limit(resource.RLIMIT_FSIZE, file_bytes)
+        if memory_bytes:
+            _limit(resource.RLIMIT_DATA, memory_bytes)
+        os.execvp(command[0], command)
+    except OSError as error:
+        os.write(2, f"cannot start {command[0]}: {error}\n".encode())
+    finally:
+        os._exit(_CANNOT_START)
+
+
+def _limit(kind: int, amount: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        amount = min(amount, hard)
+    resource.setrlimit(kind, (amount, amount))
+
+
+def _wait(program: int, woken: int) -> int:
+    """The program's wait status; that of SIGKILL if the lifeline ended before the program did."""
+    while True:
+        readable, _, _ = select.select([0, woken], [], [])
+        if woken in readable:
+            os.read(woken, 4096)
+            status = _reap(program)
+            if status is not None:
+                return status
+        if 0 in readable:
+            return signal.SIGKILL
+
+
+def _reap(program: int) -> int | None:
+    """Collect all that ended, adopted daemons too; the program's wait status if it was among them."""
+    found = None
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == program:
+                found = ended[1]
+    return found
+
+
+def _end_all(program: int) -> None:
+    """Kill whatever still runs, and whatever that starts meanwhile, until no child is left."""
+    _kill(os.killpg, program)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while time.monotonic() < deadline:
+        for pid in _descendants():
+            _kill(os.kill, pid)
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.001)
+
+
+def _kill(how: Callable[[int, int], None], pid: int) -> None:
+    # It may be gone already; or it changed its user, and is not ours to kill.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        how(pid, signal.SIGKILL)
+
+
+def _descendants() -> list[int]:
+    """All processes below this one, from /proc; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    # The name, in brackets, may hold anything; the parent is the second field after it.
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry))
+    found = [os.getpid()]
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found[1:]
+
+
+def _end_as(status: int) -> NoReturn:
+    if os.WIFSIGNALED(status):
+        _limit(resource.RLIMIT_CORE, 0)
+        ending = os.WTERMSIG(status)
+        if ending not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(ending, signal.SIG_DFL)
+        os.kill(os.getpid(), ending)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

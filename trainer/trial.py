@@ -1,0 +1,150 @@
+"""A trial: one run of one program with one seed, and what came of it.
+
+The program is written into a fresh folder, run under the task's limits, and the folder is removed. How a
+trial failed is told apart, because it says different things about the recipe: it crashed, took too long,
+diverged, needed too much memory, or flooded its output.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from trainer.output import Output, Progress, number_in, read_progress
+from trainer.process import Ended, environment, fresh_folder, run_limited
+from trainer.task import Budget, Task
+
+__all__ = ["Progress", "Status", "Trial", "run_trial"]
+
+Status: TypeAlias = Literal["ok", "crash", "timeout", "nan", "oom", "output"]
+
+_DIVERGED = 3
+"""The exit code by which a program says that its loss is not finite."""
+
+# How Python, torch on the CPU, torch on a GPU, the C++ library and the kernel say it.
+_OUT_OF_MEMORY = re.compile(
+    r"\bMemoryError\b|OutOfMemoryError|can't allocate memory|cannot allocate memory|out of memory|std::bad_alloc",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one run.
+
+    Attributes:
+        seed: what the program was given.
+        status: `ok`, or how it failed.
+        value: the metric; None unless the status is `ok`.
+        reason: why it failed, one printable line; empty if it did not.
+        seconds: wall time of the whole trial, from the start of the process to its end.
+        metrics: the finite numbers of the program's summary, the metric among them.
+        log_tail: the last printable lines of its output, for a person or a model to read.
+    """
+
+    seed: int
+    status: Status
+    value: float | None
+    reason: str
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    log_tail: str = ""
+
+
+async def run_trial(
+    task: Task,
+    files: Mapping[str, str],
+    seed: int,
+    *,
+    workspace: Path,
+    data: Path | None,
+    device: str = "cpu",
+    threads: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
+    budget: Budget | None = None,
+) -> Trial:
+    """Run a program once. A program that fails is a Trial that says how, never an exception.
+
+    Cancelling this kills the program and all it started. Nothing is left in `workspace` afterwards, unless
+    this very process is killed.
+
+    Args:
+        files: the materialised program.
+        workspace: where the trial makes, and removes, a folder of its own.
+        data: the task's prepared data (see `trainer.data`); None if it has none.
+        device: `cpu`, `cuda` or `mps`.
+        budget: in place of the task's own, for a shorter trial; its value compares with no other.
+    """
+    output = Output()
+    with fresh_folder(workspace, files) as folder:
+
+        def on_line(line: str, error: bool) -> None:
+            progress = None if error else read_progress(line)
+            if progress is None:
+                # Where a node keeps its state is nobody's business, and a log may be published.
+                output.take(line.replace(f"{folder}{os.sep}", ""), error=error)
+            elif on_progress is not None:
+                on_progress(progress)
+
+        ended = await run_limited(
+            task.command,
+            folder=folder,
+            environment=environment(folder, threads) | _variables(seed, budget or task.budget, data, device, threads),
+            limits=task.limits,
+            wall_seconds=task.limits.wall_seconds,
+            on_line=on_line,
+            limit_data=device == "cpu",
+        )
+    status, reason = judge_end(task.metric.name, ended, output)
+    return Trial(
+        seed=seed,
+        status=status,
+        value=output.numbers[task.metric.name] if status == "ok" else None,
+        reason=reason,
+        seconds=ended.seconds,
+        metrics=output.numbers,
+        log_tail=output.tail,
+    )
+
+
+def _variables(seed: int, budget: Budget, data: Path | None, device: str, threads: int) -> dict[str, str]:
+    """What a program is told, beside its files."""
+    told = {
+        "ARNODE_SEED": str(seed),
+        "ARNODE_BUDGET_KIND": budget.kind,
+        "ARNODE_BUDGET": str(int(budget.amount) if budget.amount.is_integer() else budget.amount),
+        "ARNODE_DEVICE": device,
+        "ARNODE_THREADS": str(threads),
+    }
+    return told if data is None else told | {"ARNODE_DATA": str(data.resolve())}
+
+
+def judge_end(metric: str, ended: Ended, output: Output) -> tuple[Status, str]:
+    """How a trial ended, and why in one line (empty for `ok`)."""
+    if ended.stopped is not None:
+        cause, reason = ended.stopped
+        return ("crash" if cause == "processes" else cause), reason
+    last = output.errors[-1] if output.errors else ""
+    if ended.exit_code == 0:
+        printed = output.summary.get(metric)
+        if printed is None:
+            return "crash", f"ended well but printed no line `{metric}: ...` after a line `---`"
+        if number_in(printed) is not None:
+            return "ok", ""
+        if printed.lstrip("+-").lower() in ("nan", "inf", "infinity"):
+            return "nan", f"{metric} is {printed}"
+        return "crash", f"{metric} is {printed}, which is no number"
+    if ended.exit_code == _DIVERGED:
+        return "nan", last or "the loss was not finite"
+    for line in output.errors:
+        if _OUT_OF_MEMORY.search(line):
+            return "oom", line
+    if ended.exit_code < 0:
+        if ended.exit_code == -signal.SIGKILL:
+            return "oom", "killed from outside (SIGKILL), as the kernel does when the machine runs out of memory"
+        name = signal.strsignal(-ended.exit_code) or f"signal {-ended.exit_code}"
+        return "crash", f"ended by a signal: {name}" + (f": {last}" if last else "")
+    return "crash", last or f"exit code {ended.exit_code}, and nothing on standard error"
