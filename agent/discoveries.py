@@ -22,7 +22,7 @@ class Discovery:
 
     record_id, author, time_ms, change, effect: of the earliest such keep; effect as published, in the metric's unit.
     finders: all who kept it on their own idea. replications: the verdict of every other author's test, a keep if they
-    ever kept it, else their latest; adopters: all who kept it. expected: median of the authors' latest measured effects.
+    ever kept it, else their latest. adopters: all who kept it. expected: median of the authors' latest effects.
     status: confirmed if kept by the author and two others; refuted if two others discarded it and no other kept it.
     """
 

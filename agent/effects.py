@@ -43,8 +43,8 @@ def pool_effects(tests: Iterable[Experiment], trial_variance: float) -> PooledEf
     """Pool experiments that set one knob to one value. trial_variance: of one trial over seeds.
 
     An author's effects are averaged first (by weight), then the authors, so that nobody counts by the number of their
-    records. The mean's deviation is the larger of what chance and what the authors' disagreement explains. Where several
-    knobs were changed together, each is credited with the whole effect at a part of the weight.
+    records. The mean's deviation is the larger of what chance and what the authors' disagreement explains. Where
+    several knobs were changed together, each is credited with the whole effect at a part of the weight.
     """
     ordered = sorted(tests, key=lambda test: test.moment)
     crashes = sum(test.verdict == "crash" for test in ordered)

@@ -134,7 +134,7 @@ class Notebook:
         return self._noise
 
     def paired_noise(self, parent: Recipe | None = None) -> PairedNoise:
-        """The noise of one improvement over the parent (this node's best recipe if not given), as the judge needs it."""
+        """The noise of one improvement over the parent (by default this node's best recipe), for the judge."""
         parent_id = recipe_id(parent or self.best())
         spread = self._spreads.get(self.me, {}).get(parent_id)
         return paired(self._pooled(without=parent_id), spread) if spread else paired(self.noise())
@@ -161,7 +161,7 @@ class Notebook:
         return latest.result if latest else None
 
     def on_best(self, change: Mapping[str, Scalar]) -> Recipe:
-        """This node's own best recipe with these values set. Raises KnobError for a value that the task does not allow."""
+        """This node's own best recipe with these values set. Raises KnobError for a value that is not allowed."""
         best = self.best()
         return make_recipe(self.task, {**best.knobs, **change}, best.files)
 

@@ -1,0 +1,34 @@
+"""Proposals: what to try next, and what every proposer offers, whether it searches or asks a language model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.notebook import Notebook
+from trainer.knobs import Scalar
+from trainer.task import Task
+
+
+class NothingLeft(Exception):
+    """The proposer finds no recipe that was not tried: the task's knobs are too few, or its ranges too narrow."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An idea. change: knob -> new value, to be set on the node's own best recipe.
+
+    hypothesis: one sentence that says why; proposer: "search", or a model's name; inspired_by: record ids.
+    """
+
+    change: Mapping[str, Scalar]
+    hypothesis: str
+    proposer: str
+    inspired_by: tuple[bytes, ...] = ()
+
+
+class Proposer(Protocol):
+    """Proposes one change to the notebook's own best recipe."""
+
+    def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
+        """avoid: changes that peers are testing right now. Raises NothingLeft."""
+        ...
