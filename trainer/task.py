@@ -7,170 +7,24 @@ the same program under the same budget and may compare values.
 
 import hashlib
 import importlib.resources
-import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeGuard
+from typing import Self
 
 import msgpack
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, TaskError
-from trainer.knobs import Scalar
+from trainer.schema import Budget, Data, FileName, Frozen, Knob, Limits, Metric
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+__all__ = ["Budget", "Data", "Knob", "Limits", "Metric", "Task", "built_in_tasks", "load_task"]
+
 _BUILT_IN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
-_Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 
-
-def _file_name(name: str) -> str:
-    if not _FILE_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} must be a plain path below the program folder, such as train.py")
-    return name
-
-
-FileName = Annotated[str, AfterValidator(_file_name)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Metric(_Frozen):
-    """The one number a program is judged by."""
-
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    direction: Literal["minimize", "maximize"]
-    unit: str = ""
-    floor: float | None = None
-    """The best value that is possible at all, where it is known (the entropy of the data)."""
-    noise: PositiveFloat
-    """Prior guess of the standard deviation over seeds, until trials have measured it."""
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether `a` is strictly better than `b`."""
-        return self.improvement(b, a) > 0
-
-    def improvement(self, parent: float, candidate: float) -> float:
-        """By how much the candidate is better than its parent; positive is better, whatever the direction."""
-        return parent - candidate if self.direction == "minimize" else candidate - parent
-
-
-class Budget(_Frozen):
-    """What one trial may spend on training: floating-point operations, tokens or seconds."""
-
-    kind: Literal["flops", "tokens", "seconds"]
-    amount: PositiveFloat
-
-
-class Limits(_Frozen):
-    """What ends a trial by force, far above what an honest one needs."""
-
-    wall_seconds: PositiveFloat
-    memory_mb: PositiveInt
-    output_bytes: PositiveInt
-    disk_mb: PositiveInt = 1000
-    processes: PositiveInt = 64
-
-
-class Data(_Frozen):
-    """How a task's data is made: once, from the fixed files, into a folder that trials only read."""
-
-    command: tuple[str, ...] = Field(min_length=1)
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    wall_seconds: PositiveFloat = 600.0
-
-
-class Knob(_Frozen):
-    """One constant of the program that a recipe may change, and the values it may take."""
-
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    type: Literal["int", "float", "bool", "choice"]
-    low: StrictInt | StrictFloat | None = None
-    high: StrictInt | StrictFloat | None = None
-    log: bool = False
-    choices: tuple[_Scalar, ...] = ()
-    prior: dict[str, PositiveFloat] = {}
-    """How promising the knob is on device classes that start with the key; 1.0 where no key fits."""
-    default: _Scalar
-    """The value in the task's own program; never written in the task file."""
-
-    def check(self, value: object) -> Scalar:
-        """The value in the knob's own type: an int is accepted for a float, nothing else is converted.
-
-        Raises:
-            KnobError: the value is of another type or out of range.
-        """
-        if self.type == "float" and type(value) is int:
-            value = _as_float(value)
-        if self.type == "choice":
-            for choice in self.choices:
-                if type(choice) is type(value) and choice == value:
-                    return choice
-        elif self.type == "bool":
-            if isinstance(value, bool):
-                return value
-        elif self._in_range(value):
-            # -0.0 and 0.0 are one value and must have one encoding.
-            return value + 0
-        raise KnobError(f"{self.name} = {value!r} is not allowed; it must be {self.allowed}")
-
-    def _in_range(self, value: object) -> TypeGuard[float]:
-        if type(value) is not (int if self.type == "int" else float):
-            return False
-        return self.low is not None and self.high is not None and self.low <= value <= self.high
-
-    @property
-    def allowed(self) -> str:
-        """The allowed values in words."""
-        match self.type:
-            case "choice":
-                return "one of " + ", ".join(repr(choice) for choice in self.choices)
-            case "bool":
-                return "True or False"
-            case _:
-                article = "an int" if self.type == "int" else "a float"
-                return f"{article} from {self.low} to {self.high}"
-
-    def weight(self, device_class: str) -> float:
-        """The prior of the longest key that the device class starts with; 1.0 where there is none."""
-        fitting = [key for key in self.prior if device_class.startswith(key)]
-        return self.prior[max(fitting, key=len)] if fitting else 1.0
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        numeric = self.type in ("int", "float")
-        if numeric:
-            if self.low is None or self.high is None or not self.low < self.high:
-                raise ValueError(f"a knob of type {self.type} needs low and high, with low < high")
-            if self.type == "int" and (isinstance(self.low, float) or isinstance(self.high, float)):
-                raise ValueError("low and high of an int knob must be whole numbers")
-            if self.log and self.low <= 0:
-                raise ValueError("log = true needs low > 0")
-        elif self.low is not None or self.high is not None or self.log:
-            raise ValueError(f"low, high and log mean nothing for type {self.type}; remove them")
-        if (self.type == "choice") != bool(self.choices):
-            raise ValueError("choices belong to type choice, which needs at least one")
-        return self
-
-
-class Task(_Frozen):
+class Task(Frozen):
     """Everything a trial of a task needs, and what a person should know about it."""
 
     name: str
@@ -223,7 +77,7 @@ class Task(_Frozen):
         return self.fingerprint.hex()
 
 
-class _Program(_Frozen):
+class _Program(Frozen):
     folder: str = "."
     files: tuple[FileName, ...] = Field(min_length=1)
     editable: tuple[FileName, ...] = Field(min_length=1)
@@ -238,10 +92,10 @@ class _Program(_Frozen):
         return self
 
 
-class _TaskFile(_Frozen):
+class _TaskFile(Frozen):
     """A task file as written; `knobs` are checked one by one once their defaults are known."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     title: str
     program: _Program
     metric: Metric
@@ -364,10 +218,3 @@ def _explain(error: ValidationError) -> str:
 
 def _bound(knob: Knob, bound: float | None) -> int | float | None:
     return float(bound) if knob.type == "float" and bound is not None else bound
-
-
-def _as_float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf

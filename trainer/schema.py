@@ -1,0 +1,166 @@
+"""The parts of a task that its file declares: metric, budget, limits, data and knobs."""
+
+import math
+import re
+from typing import Annotated, Literal, Self, TypeGuard
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from trainer.errors import KnobError
+from trainer.knobs import Scalar
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+
+_Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
+def _file_name(name: str) -> str:
+    if not _FILE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} must be a plain path below the program folder, such as train.py")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
+
+
+class Frozen(BaseModel):
+    """A value checked when it is made, with no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Metric(Frozen):
+    """The one number a program is judged by."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    direction: Literal["minimize", "maximize"]
+    unit: str = ""
+    floor: float | None = None
+    """The best value that is possible at all, where it is known (the entropy of the data)."""
+    noise: PositiveFloat
+    """Prior guess of the standard deviation over seeds, until trials have measured it."""
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`."""
+        return self.improvement(b, a) > 0
+
+    def improvement(self, parent: float, candidate: float) -> float:
+        """By how much the candidate is better than its parent; positive is better, whatever the direction."""
+        return parent - candidate if self.direction == "minimize" else candidate - parent
+
+
+class Budget(Frozen):
+    """What one trial may spend on training: floating-point operations, tokens or seconds."""
+
+    kind: Literal["flops", "tokens", "seconds"]
+    amount: PositiveFloat
+
+
+class Limits(Frozen):
+    """What ends a trial by force, far above what an honest one needs."""
+
+    wall_seconds: PositiveFloat
+    memory_mb: PositiveInt
+    output_bytes: PositiveInt
+    disk_mb: PositiveInt = 1000
+    processes: PositiveInt = 64
+
+
+class Data(Frozen):
+    """How a task's data is made: once, from the fixed files, into a folder that trials only read."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    wall_seconds: PositiveFloat = 600.0
+
+
+class Knob(Frozen):
+    """One constant of the program that a recipe may change, and the values it may take."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    type: Literal["int", "float", "bool", "choice"]
+    low: StrictInt | StrictFloat | None = None
+    high: StrictInt | StrictFloat | None = None
+    log: bool = False
+    choices: tuple[_Scalar, ...] = ()
+    prior: dict[str, PositiveFloat] = {}
+    """How promising the knob is on device classes that start with the key; 1.0 where no key fits."""
+    default: _Scalar
+    """The value in the task's own program; never written in the task file."""
+
+    def check(self, value: object) -> Scalar:
+        """The value in the knob's own type: an int is accepted for a float, nothing else is converted.
+
+        Raises:
+            KnobError: the value is of another type or out of range.
+        """
+        if self.type == "float" and type(value) is int:
+            value = _as_float(value)
+        if self.type == "choice":
+            for choice in self.choices:
+                if type(choice) is type(value) and choice == value:
+                    return choice
+        elif self.type == "bool":
+            if isinstance(value, bool):
+                return value
+        elif self._in_range(value):
+            # -0.0 and 0.0 are one value and must have one encoding.
+            return value + 0
+        raise KnobError(f"{self.name} = {value!r} is not allowed; it must be {self.allowed}")
+
+    def _in_range(self, value: object) -> TypeGuard[float]:
+        if type(value) is not (int if self.type == "int" else float):
+            return False
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        match self.type:
+            case "choice":
+                return "one of " + ", ".join(repr(choice) for choice in self.choices)
+            case "bool":
+                return "True or False"
+            case _:
+                article = "an int" if self.type == "int" else "a float"
+                return f"{article} from {self.low} to {self.high}"
+
+    def weight(self, device_class: str) -> float:
+        """The prior of the longest key that the device class starts with; 1.0 where there is none."""
+        fitting = [key for key in self.prior if device_class.startswith(key)]
+        return self.prior[max(fitting, key=len)] if fitting else 1.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        numeric = self.type in ("int", "float")
+        if numeric:
+            if self.low is None or self.high is None or not self.low < self.high:
+                raise ValueError(f"a knob of type {self.type} needs low and high, with low < high")
+            if self.type == "int" and (isinstance(self.low, float) or isinstance(self.high, float)):
+                raise ValueError("low and high of an int knob must be whole numbers")
+            if self.log and self.low <= 0:
+                raise ValueError("log = true needs low > 0")
+        elif self.low is not None or self.high is not None or self.log:
+            raise ValueError(f"low, high and log mean nothing for type {self.type}; remove them")
+        if (self.type == "choice") != bool(self.choices):
+            raise ValueError("choices belong to type choice, which needs at least one")
+        return self
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
