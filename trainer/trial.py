@@ -26,7 +26,7 @@ _DIVERGED = 3
 
 # How Python, torch on the CPU, torch on a GPU, the C++ library and the kernel say it.
 _OUT_OF_MEMORY = re.compile(
-    r"\bMemoryError\b|OutOfMemoryError|can't allocate memory|cannot allocate memory|out of memory|std::bad_alloc",
+    r"MemoryError|OutOfMemoryError|can't allocate memory|cannot allocate memory|out of memory|std::bad_alloc",
     re.IGNORECASE,
 )
 
