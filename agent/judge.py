@@ -99,4 +99,4 @@ def _verdict(
 
 
 def _shrunk(mean: float, error: float) -> float:
-    return mean * max(0.0, 1 - (error / mean) ** 2) if mean else 0.0
+    return mean * (1 - (error / mean) ** 2) if abs(mean) > error else 0.0

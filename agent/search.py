@@ -1,33 +1,48 @@
 """The proposer that needs no model: one change to the own best recipe, chosen by what the whole swarm has tried.
 
-Which knob is a draw: its weight is the device class's prior, times how much is left to find there. A knob that paid
-keeps its weight; every experiment on it without a keep since then lowers it, for a peer's experiment as for an own one.
-Which value: one that nobody tried, else what Optuna finds promising (`sampler`). Nobody's recipe is tried twice.
+Which knob is a draw: its weight is the device class's prior times how much is left to find there, by everybody's
+experiments. What was seen on another recipe counts less the more knobs that recipe differs by, since effects depend on
+the rest. Which value: for a choice, a draw by the chance that it improves; for a number, a step from where the recipe
+stands, or what Optuna finds promising (`sampler`). Nobody's recipe is tried twice.
 """
 
 import math
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
-from agent.evidence import Experiment, new_values
+from agent.evidence import new_values
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
 from agent.sampler import Move, heights, options, sample
 from agent.span import Span
 from agent.wording import hypothesis
 from trainer.knobs import Scalar
-from trainer.recipe import values
+from trainer.recipe import Recipe, values
 from trainer.task import Knob, Task
 
 HOW_MANY: Final = {1: 0.8, 2: 0.15, 3: 0.05}
-DRAWS: Final = 200
+DRAWS: Final = 150
 ENOUGH_FOR_TPE: Final = 4
-STEPS: Final = (0.05, 0.12, 0.25, 0.5)
 STEPPING: Final = 0.3
-USED_UP: Final = 0.1
+STEPS: Final = (0.05, 0.12, 0.25, 0.5)
+UNTRIED: Final = 0.5
+INTERACTION: Final = 2.0
+FADING: Final = 0.8
 CLAIMED: Final = 0.1
+NEAR: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Test:
+    """An experiment on one knob. distance: on how many other knobs its parent differs from the own best recipe."""
+
+    move: Move
+    distance: int
+    kept: bool
 
 
 class Search:
@@ -38,12 +53,14 @@ class Search:
 
     def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
         """One change on the own best recipe that nobody tried or, as `avoid` says, is trying. Raises NothingLeft."""
-        history = _history(notebook)
         current = values(task, notebook.best())
+        tests = _tests(notebook)
         taken = {new_values(change) for change in avoid}
-        taken |= {new_values(discovery.new_values) for discovery in notebook.discoveries()}
+        taken |= {new_values(discovery.new_values) for discovery in notebook.discoveries()}  # these are for replication
+        noise = notebook.noise().sd
+        chances = {name: _chances(knob, current[name], tests[name], noise) for name, knob in task.knobs.items()}
         weights = {
-            name: _weight(knob, current[name], history[name], notebook.device_class)
+            name: knob.weight(notebook.device_class) * _left(chances[name], tests[name])
             for name, knob in task.knobs.items()
         }
         for change in avoid:
@@ -52,13 +69,15 @@ class Search:
             # where single changes are used up, more knobs at once
             many = self._rng.choices(list(HOW_MANY), list(HOW_MANY.values()))[0] + draw // (DRAWS // 3)
             change = {
-                name: self._value(task.knobs[name], current[name], history[name])
+                name: self._value(task.knobs[name], current[name], tests[name], chances[name])
                 for name in self._knobs(weights, min(many, len(weights)))
             }
             change = {name: value for name, value in change.items() if value != current[name]}
             if not change or new_values(change) in taken:
                 continue
             if notebook.was_tried(notebook.on_best(change), by_anyone=True):
+                continue
+            if draw < DRAWS / 2 and all(_is_near(task.knobs[n], v, current[n], tests[n]) for n, v in change.items()):
                 continue
             why, inspired_by = hypothesis(notebook, change)
             return Proposal(change, why, "search", inspired_by)
@@ -69,47 +88,70 @@ class Search:
         keys = {name: math.log(1 - self._rng.random()) / weight for name, weight in weights.items()}
         return sorted(keys, key=lambda name: -keys[name])[:many]
 
-    def _value(self, knob: Knob, current: Scalar, history: Sequence[Experiment]) -> Scalar:
+    def _value(self, knob: Knob, current: Scalar, tests: Sequence[Test], chances: Mapping[Scalar, float]) -> Scalar:
         span = Span.of(knob)
-        tried = {experiment.change[knob.name][1] for experiment in history}
         if span is None:
-            fresh = _fresh(knob, current, history)
-            if fresh:
-                return self._rng.choice(fresh)
-        elif len(tried) < ENOUGH_FOR_TPE or self._rng.random() < STEPPING:
+            return self._rng.choices(list(chances), list(chances.values()))[0]
+        known = heights([test.move for test in tests], knob.default)
+        if len(known) <= ENOUGH_FOR_TPE or self._rng.random() < STEPPING:
             step = self._rng.choice(STEPS) * self._rng.uniform(0.6, 1.4) * self._rng.choice((-1, 1))
             there = span.position(current) + step
             return span.value(there if 0 <= there <= 1 else self._rng.random())
-        known = heights([_move(knob.name, experiment) for experiment in history], knob.default)
         return sample(knob, known, self._rng.getrandbits(32))
 
 
-def _history(notebook: Notebook) -> dict[str, list[Experiment]]:
-    """The experiments that changed each knob, by time."""
-    history: dict[str, list[Experiment]] = defaultdict(list)
+def _tests(notebook: Notebook) -> dict[str, list[Test]]:
+    """The experiments that changed one knob alone; where several change together, one may hide another."""
+    tests: dict[str, list[Test]] = defaultdict(list)
+    best = notebook.best()
     for experiment in notebook.experiments():
-        for knob in experiment.change:
-            history[knob].append(experiment)
-    return history
+        if len(experiment.change) == 1:
+            ((knob, (old, new)),) = experiment.change.items()
+            effect = None if experiment.verdict == "crash" else experiment.effect
+            move = Move(old, new, effect, max(experiment.seeds, 1))
+            distance = _distance(best, experiment.parent, knob)
+            tests[knob].append(Test(move, distance, experiment.verdict == "keep"))
+    return tests
 
 
-def _weight(knob: Knob, current: Scalar, history: Sequence[Experiment], device_class: str) -> float:
-    misses = 0.0
-    for experiment in reversed(history):
-        if experiment.verdict == "keep":
-            break
-        misses += 1 / len(experiment.change)
-    used_up = Span.of(knob) is None and not _fresh(knob, current, history)
-    return knob.weight(device_class) / (1 + misses) * (USED_UP if used_up else 1)
+def _distance(best: Recipe, parent: Recipe, knob: str) -> int:
+    mine, theirs = ({n: v for n, v in recipe.knobs.items() if n != knob} for recipe in (best, parent))
+    return sum(mine.get(name) != theirs.get(name) for name in mine.keys() | theirs.keys())
 
 
-def _fresh(knob: Knob, current: Scalar, history: Sequence[Experiment]) -> list[Scalar]:
-    """The values of a bool or choice knob that nobody tried."""
-    tried = {experiment.change[knob.name][1] for experiment in history}
-    return [value for value in options(knob) if value != current and value not in tried]
+def _chances(knob: Knob, current: Scalar, tests: Sequence[Test], noise: float) -> dict[Scalar, float]:
+    """How likely each other value of a bool or choice knob improves on the current one; empty for a number.
+
+    Normal around the measured difference; its variance grows with the noise and with how far the tested recipes are.
+    """
+    if Span.of(knob) is not None:
+        return {}
+    level = heights([test.move for test in tests], knob.default)
+    chances = {}
+    for value in options(knob):
+        about = [test for test in tests if value in (test.move.old, test.move.new)]
+        if value == current:
+            continue
+        if not about or current not in level:
+            chances[value] = UNTRIED
+            continue
+        distance = min(test.distance for test in about)
+        sd = noise * math.sqrt(2 / sum(test.move.weight for test in about) + INTERACTION**2 * distance)
+        chances[value] = max(NormalDist().cdf((level[value] - level[current]) / sd), 1e-6)
+    return chances
 
 
-def _move(knob: str, experiment: Experiment) -> Move:
-    old, new = experiment.change[knob]
-    effect = None if experiment.verdict == "crash" else experiment.effect
-    return Move(old, new, effect, max(experiment.seeds, 1) / len(experiment.change))
+def _left(chances: Mapping[Scalar, float], tests: Iterable[Test]) -> float:
+    """How much is left to find on a knob: the chances of a choice's values, or 1 / (1 + misses) for a number."""
+    if chances:
+        return sum(chances.values())
+    return 1 / (1 + sum(FADING**test.distance for test in tests if not test.kept))
+
+
+def _is_near(knob: Knob, value: Scalar, current: Scalar, tests: Sequence[Test]) -> bool:
+    """Whether a number is so close to the current or to a tried one that a trial could hardly tell them apart."""
+    span = Span.of(knob)
+    if span is None:
+        return False
+    others = [current, *(test.move.new for test in tests)]
+    return any(abs(span.position(value) - span.position(other)) < NEAR for other in others)
