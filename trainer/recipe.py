@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 import msgpack
 
@@ -188,8 +188,15 @@ def unified_diff(task: Task, parent: Recipe, candidate: Recipe, header_lines: Se
     return "".join(line if line.endswith("\n") else line + unended for line in [*header, *hunks])
 
 
-def recipe_to_data(recipe: Recipe) -> dict[str, dict[str, Scalar]]:
-    """A plain dict for msgpack or JSON; keys in canonical order."""
+class RecipeData(TypedDict):
+    """A recipe as a plain dict, for msgpack or JSON."""
+
+    files: dict[str, str]
+    knobs: dict[str, Scalar]
+
+
+def recipe_to_data(recipe: Recipe) -> RecipeData:
+    """The recipe as a plain dict, with keys in canonical order."""
     return {"files": dict(recipe.files), "knobs": dict(recipe.knobs)}
 
 
