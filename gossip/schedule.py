@@ -1,6 +1,7 @@
 """When, and with whom, histories are exchanged.
 
-- With every new peer, led by the node that dialled.
+- With every new peer, led by the node that dialled; and again a little later, since libp2p drops what is published
+  between the first exchange and the peer's subscription.
 - With a random peer every PERIOD_SECONDS, for what gossip has lost.
 - After an exchange that brought something new, with all other peers: it may be new to them too.
 """
@@ -23,6 +24,7 @@ from gossip.intake import Intake
 from gossip.supervise import reason_of
 
 PERIOD_SECONDS: Final = 120.0
+AGAIN_SECONDS: Final = 5.0
 RIPPLE_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 5.0
 MAX_RETRIES: Final = 5
@@ -53,6 +55,7 @@ class Schedule:
         self._foreign = foreign
         self._due: dict[ID, float] = {}
         self._retries: dict[ID, int] = {}
+        self._new: set[ID] = set()
         self._leading: set[ID] = set()
         self._following: set[ID] = set()
         self._changed = trio.Event()
@@ -93,8 +96,10 @@ class Schedule:
             changed = self._connections.changed
             for peer_id, peer in self._connections.peers.items():
                 if peer_id not in met and not peer.inbound:
+                    self._new.add(peer_id)
                     self.want(peer_id)
             met = set(self._connections.peers)
+            self._new &= met
             await changed.wait()
 
     async def _meet_now_and_then(self) -> None:
@@ -117,6 +122,9 @@ class Schedule:
         else:
             self._retries.pop(peer, None)
             self._finished(peer, exchanged)
+            if peer in self._new:
+                self._new.remove(peer)
+                self.want(peer, AGAIN_SECONDS)
         finally:
             self._leading.discard(peer)
             self._wake()

@@ -119,7 +119,8 @@ def noise_host(
       which he knows the public key.
     - Symptom: the default resource manager opens a circuit breaker after five refusals and then refuses every
       connection for a minute; the limits that are wanted are set here.
-    - Symptom: a dial is silently repeated three times; repeating is the caller's (gossip/peers.py).
+    - Symptom: a dial is silently repeated three times, and a connector of the library's own dials whom it knows,
+      whatever the watermarks say; dialling is the business of gossip/peers.py.
     """
     limits = ConnectionLimits(max_established_per_peer=4, max_established_total=max_connections)
     resources = ResourceManager(
@@ -135,7 +136,7 @@ def noise_host(
         sec_opt={NOISE_ID: Noise(key_pair, noise_privkey=new_x25519_key_pair().private_key)},
         muxer_opt={TProtocol(YAMUX_ID): Yamux},
         resource_manager=resources,
-        # watermarks that never trigger: the library neither dials nor prunes on its own
+        # a watermark that is never passed: the library closes no connection on its own
         connection_config=ConnectionConfig(
             max_connections=max_connections,
             min_connections=0,
@@ -151,6 +152,7 @@ def noise_host(
         raise TypeError(f"libp2p made a {type(host).__name__}, not a BasicHost")
     swarm = swarm_of(host)
     swarm.retry_config = RetryConfig(max_retries=0)
+    vars(swarm.auto_connector)["maybe_connect"] = trio.lowlevel.checkpoint
     _survive_stream_handlers(host, swarm)
     _give_slots_back(swarm, admit)
     return host

@@ -1,0 +1,342 @@
+"""Each fault of libp2p: shown in the bare library, and sent for real against our node, which lives."""
+
+import gc
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from libp2p.abc import INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+
+from gossip import upstream
+from gossip.events import PeerConnected, PeerRejected, RecordArrived, Trouble
+from gossip.guard import MAX_OFFENCES
+from gossip.host import parse_peer_address, peer_id_of
+from gossip.identity import Identity, new_identity
+from gossip.mesh import topics_of
+from gossip.network import Tuning
+from tests.gossip import bare
+from tests.gossip.nodes import Node, node, record
+
+RECORDS, PRESENCE = topics_of("test")
+
+
+@pytest.fixture(scope="session")
+def faults() -> dict[str, str]:
+    """What each demonstration against the bare library showed, by name."""
+    script = Path(bare.__file__)
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    return {line["fault"]: line["how"] for line in map(json.loads, run.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("fault", bare.FAULTS)
+def test_the_bare_library_still_has_the_fault(faults: dict[str, str], fault: str) -> None:
+    how = faults[fault]
+    assert not how.startswith("(the demonstration failed"), how
+    assert how, f"libp2p has mended {fault!r}: take its workaround out of gossip/upstream.py"
+
+
+@asynccontextmanager
+async def stranger_to(victim: Node) -> AsyncIterator[tuple[BasicHost, ID]]:
+    """A host of the bare library, connected to `victim`."""
+    peer, address = parse_peer_address(victim.network.addresses[0])
+    host = bare.stranger()
+    async with host.run([]):
+        await host.connect(PeerInfo(peer, [address]))
+        try:
+            yield host, peer
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(3):
+                await host.close()
+
+
+async def meshsub(host: BasicHost, peer: ID) -> INetStream:
+    return await host.new_stream(peer, [PROTOCOL_ID_V11])
+
+
+async def serves_others(victim: Node, folder: Path) -> bool:
+    """Whether a newcomer still gets what the node has and says."""
+    async with node(folder / "newcomer", bootstrap=victim.network.addresses) as newcomer:
+        said = await victim.say()
+        await newcomer.until(lambda: newcomer.log.has(said.id))
+    return not [event for event in victim.all(Trouble) if isinstance(event, Trouble) and event.what == "network"]
+
+
+def signed_message(host: BasicHost, topic: str, data: bytes, seqno: int = 1) -> rpc_pb2.Message:
+    """What the library's own publish would send."""
+    author = host.get_id().to_bytes()
+    message = rpc_pb2.Message(data=data, topicIDs=[topic], from_id=author, seqno=seqno.to_bytes(8, "big"))
+    message.signature = host.get_private_key().sign(b"libp2p-pubsub:" + message.SerializeToString())
+    message.key = host.get_public_key().serialize()
+    return message
+
+
+ATTACKS: dict[str, bytes] = {
+    "six bytes of garbage": bare.GARBAGE,
+    "a message with a garbage key": bare.garbage_key(RECORDS),
+    "a GRAFT for an unknown topic": bare.graft("unknown"),
+    "a frame of 200 MB": b"\xff\xff\xff\x5f" + b"x" * 1000,
+    "an endless varint": b"\xff" * 64,
+    "a forged peer record": bare.framed(rpc_pb2.RPC(senderRecord=b"\x0a\x03abc")),
+    "a message in two topics": bare.framed(
+        rpc_pb2.RPC(publish=[rpc_pb2.Message(data=b"x", topicIDs=[RECORDS, PRESENCE], from_id=b"a", seqno=b"b")])
+    ),
+    "ten thousand subscriptions": bare.framed(
+        rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=f"t{n}") for n in range(10_000)])
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_a_node_survives_on_its_meshsub_stream(attack: str, tmp_path: Path) -> None:
+    async with node(tmp_path / "victim") as victim:
+        async with stranger_to(victim) as (host, peer):
+            stream = await meshsub(host, peer)
+            await stream.write(ATTACKS[attack])
+            await trio.sleep(0.1)
+        assert await serves_others(victim, tmp_path)
+
+
+async def test_a_stream_handler_that_raises_ends_its_stream_only() -> None:
+    called = trio.Event()
+
+    async def raises(stream: INetStream) -> None:
+        await stream.read(1)
+        called.set()
+        raise RuntimeError("our own fault")
+
+    key_pair = create_new_key_pair()
+    host = upstream.noise_host(key_pair, max_connections=10, admit=lambda peer: True, addresses=list)
+    host.set_stream_handler(TProtocol("/raises"), raises)
+    async with host.run([bare.ANY]):
+        address = host.get_transport_addrs()[0]
+        await bare.send_to(address, host.get_id(), "/raises", b"x")
+        await called.wait()
+        await bare.send_to(address, host.get_id(), "/ipfs/ping/1.0.0", b"p" * 32)
+        assert upstream.swarm_of(host).manager.is_running
+        await host.close()
+
+
+async def test_only_noise_is_offered_and_an_impostor_is_refused(tmp_path: Path) -> None:
+    async with node(tmp_path / "victim") as victim:
+        peer, address = parse_peer_address(victim.network.addresses[0])
+        someone = create_new_key_pair()
+        liar = bare.impostor(someone.public_key)
+        async with liar.run([]):
+            with pytest.raises(Exception, match="unable to connect"):
+                await liar.connect(PeerInfo(peer, [address]))
+            await liar.close()
+        assert victim.network.peers() == []
+        assert await serves_others(victim, tmp_path)
+
+
+async def test_inbound_slots_come_back(tmp_path: Path) -> None:
+    limit = 3
+    async with node(tmp_path / "victim", tuning=Tuning(max_connections=limit, heartbeat=0.3)) as victim:
+        for count in range(2 * limit + 1):
+            async with stranger_to(victim):
+                await victim.until(lambda count=count: len(victim.all(PeerConnected)) == count + 1)  # type: ignore[misc]
+            await victim.until(lambda: not victim.network.peers())
+
+
+async def test_an_address_cannot_take_all_slots_with_unfinished_handshakes(tmp_path: Path) -> None:
+    limit = upstream.MAX_HANDSHAKES_PER_ADDRESS
+    async with node(tmp_path / "victim", tuning=Tuning(max_connections=limit + 20)) as victim:
+        port = int(victim.network.addresses[0].split("/")[4])
+        idle = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(limit + 10)]
+        closed = trio.Event()
+
+        async def watch(stream: trio.SocketStream) -> None:
+            while await stream.receive_some():
+                pass
+            closed.set()
+
+        async with trio.open_nursery() as nursery:
+            for stream in idle:
+                nursery.start_soon(watch, stream)
+            with trio.fail_after(upstream.HANDSHAKE_SECONDS / 2):
+                await closed.wait()
+            nursery.cancel_scope.cancel()
+        for stream in idle:
+            await stream.aclose()
+        assert await serves_others(victim, tmp_path)
+
+
+async def test_a_false_signature_is_blamed_and_does_not_suppress_the_true_message(tmp_path: Path) -> None:
+    async with node(tmp_path / "victim") as victim, stranger_to(victim) as (host, peer):
+        author = Identity(Ed25519PrivateKey.from_private_bytes(host.get_private_key().to_bytes()))
+        message = signed_message(host, RECORDS, record(author).raw)
+        forged = rpc_pb2.Message()
+        forged.CopyFrom(message)
+        forged.signature = bytes(64)
+        stream = await meshsub(host, peer)
+        for part in (forged, message):
+            await stream.write(bare.framed(rpc_pb2.RPC(publish=[part])))
+        await victim.until(lambda: len(victim.all(RecordArrived)) == 1)
+        for _ in range(MAX_OFFENCES + 1):
+            message.seqno = b"another."
+            await stream.write(bare.framed(rpc_pb2.RPC(publish=[message])))
+        await victim.until(lambda: bool(victim.all(PeerRejected)))
+        await victim.until(lambda: not victim.network.peers())
+
+
+async def test_a_banned_peer_is_disconnected_when_it_comes_back(tmp_path: Path) -> None:
+    keys = create_new_key_pair()
+    async with node(tmp_path / "victim") as victim:
+        for _ in range(MAX_OFFENCES + 1):
+            victim.network._blame(ID.from_pubkey(keys.public_key), "a test")
+        peer, address = parse_peer_address(victim.network.addresses[0])
+        async with (host := bare.stranger(keys)).run([]):
+            await host.connect(PeerInfo(peer, [address]))
+            with trio.fail_after(5):
+                while host.get_connected_peers():  # noqa: ASYNC110 - the bare host tells nobody
+                    await trio.sleep(0.02)
+            await host.close()
+        assert victim.all(PeerRejected)
+
+
+async def test_nothing_is_printed_and_no_thread_or_port_is_left(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    threads = threading.active_count()
+    nobody = f"/ip4/127.0.0.1/tcp/9/p2p/{peer_id_of(new_identity().author)}"
+    async with node(tmp_path / "a", bootstrap=[nobody]) as a:
+        await a.until(lambda: bool(a.all(Trouble)))
+        async with stranger_to(a) as (host, peer):
+            await (await meshsub(host, peer)).write(bare.GARBAGE)
+        port = int(a.network.addresses[0].split("/")[4])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    gc.collect()
+    assert threading.active_count() <= threads + 2  # trio keeps idle worker threads for ten seconds
+    assert not [thread for thread in threading.enumerate() if "cleanup" in str(thread)]
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- the router, against the bare one ----
+
+
+def members(router_class: Callable[[], GossipSub], count: int = 20) -> tuple[GossipSub, Pubsub, list[ID]]:
+    """A router that is not running, subscribed to RECORDS, with `count` peers that are too."""
+    key_pair = create_new_key_pair()
+    host = upstream.noise_host(key_pair, max_connections=10, admit=lambda peer: True, addresses=list)
+    router = router_class()
+    pubsub = Pubsub(host, router)
+    pubsub.seen_messages.stop()
+    peers = [ID.from_pubkey(create_new_key_pair().public_key) for _ in range(count)]
+    for peer in peers:
+        router.peer_protocol[peer] = PROTOCOL_ID_V11
+    pubsub.peer_topics[RECORDS] = set(peers)
+    router.mesh[RECORDS] = set()
+    return router, pubsub, peers
+
+
+def bare_router() -> GossipSub:
+    return GossipSub([PROTOCOL_ID_V11], degree=6, degree_low=4, degree_high=12, do_px=True)
+
+
+def test_a_full_mesh_is_pruned_at_random() -> None:
+    choices = {}
+    for made in (bare_router, upstream.Router):
+        router, _, peers = members(made)
+        router.mesh[RECORDS] = set(peers)
+        choices[made] = {frozenset(router._select_peers_for_pruning(RECORDS, 8)) for _ in range(20)}
+    assert len(choices[bare_router]) == 1
+    assert len(choices[upstream.Router]) > 10
+
+
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 0), (upstream.Router, 17)])
+def test_peers_in_backoff_hear_of_messages(made: Callable[[], GossipSub], reached: int) -> None:
+    router, _, peers = members(made)
+    mesh = set(peers[:3])
+    router.mesh[RECORDS] = mesh
+    router.mcache.put(rpc_pb2.Message(from_id=b"a", seqno=b"1", topicIDs=[RECORDS]))
+    for peer in peers[3:]:
+        router._add_back_off(peer, RECORDS, False)
+    assert len(router.gossip_heartbeat()) == reached
+
+
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (upstream.Router, 20)])
+def test_own_messages_go_to_every_peer_in_the_topic(made: Callable[[], GossipSub], reached: int) -> None:
+    router, pubsub, peers = members(made)
+    router.mesh[RECORDS] = set(peers[:2])
+    me = pubsub.my_id
+    assert len(list(router._get_peers_to_send([RECORDS], me, me))) == reached
+
+
+@pytest.mark.parametrize(("made", "backed_off"), [(bare_router, False), (upstream.Router, True)])
+async def test_a_heartbeat_prune_has_a_backoff(made: Callable[[], GossipSub], backed_off: bool) -> None:
+    router, _, peers = members(made)
+    await router._emit_control_msgs({}, {peers[0]: [RECORDS]}, {})
+    assert router._check_back_off(peers[0], RECORDS) is backed_off
+
+
+async def _prunes_for_unknown_topics(router: GossipSub, peer: ID) -> int:
+    for number in range(100):
+        await router.handle_prune(rpc_pb2.ControlPrune(topicID=f"unknown {number}"), peer)
+    return len(router.back_off)
+
+
+@pytest.mark.parametrize(("made", "entries"), [(bare_router, 100), (upstream.Router, 0)])
+async def test_prunes_for_unknown_topics_fill_no_table(made: Callable[[], GossipSub], entries: int) -> None:
+    router, _, peers = members(made)
+    assert await _prunes_for_unknown_topics(router, peers[0]) == entries
+
+
+async def test_peers_named_in_a_prune_are_not_dialled() -> None:
+    router, pubsub, peers = members(upstream.Router)
+    dialled: list[object] = []
+
+    async def dial(info: object) -> None:
+        dialled.append(info)
+
+    vars(pubsub.host)["connect"] = dial
+    await router.handle_prune(rpc_pb2.ControlPrune(topicID=RECORDS, peers=[rpc_pb2.PeerInfo(peerID=b"x")]), peers[0])
+    assert not dialled
+    assert router._check_back_off(peers[0], RECORDS)
+
+
+def test_recent_deliveries_are_trimmed() -> None:
+    router, _, _ = members(upstream.Router)
+    router.recent_message_deliveries = defaultdict(list, {RECORDS: [1.0] * 1000})
+    router._periodic_security_cleanup()
+    assert not router.recent_message_deliveries
+
+
+def test_outbound_queues_are_roomy() -> None:
+    queues = upstream._RoomyQueues()
+    for made, expected in ((dict[ID, upstream.RpcQueue](), 32), (queues, upstream.QUEUE_LENGTH)):
+        peer = ID(b"x")
+        made[peer] = upstream.RpcQueue()
+        assert sum(made[peer].push(rpc_pb2.RPC()) for _ in range(3000)) == expected
+
+
+async def test_small_reads_are_served_from_one_large_read() -> None:
+    class Counting:
+        reads = 0
+
+        async def read(self, n: int | None = None) -> bytes:
+            self.reads += 1
+            await trio.lowlevel.checkpoint()
+            return b"abcdefgh"
+
+    stream = Counting()
+    reader = upstream.Buffered(stream)  # type: ignore[arg-type]
+    assert [await reader.read(n) for n in (1, 3, 100, 2)] == [b"a", b"bcd", b"efgh", b"ab"]
+    assert stream.reads == 2
