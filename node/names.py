@@ -17,8 +17,8 @@ tern toad trout vole wren yak
 """.split()
 
 
-class AliasError(Exception):
-    """A name that cannot be an alias; the message says why."""
+class NameRefused(Exception):
+    """A name that cannot be used; the message says why."""
 
 
 def alias_of(author: bytes) -> str:
@@ -27,7 +27,16 @@ def alias_of(author: bytes) -> str:
 
 
 def clean_alias(text: str) -> str:
-    """Check an alias that a person chose. Raises AliasError."""
+    """Check an alias that a person chose. Raises NameRefused."""
     if not re.fullmatch(r"[\w.-]{1,24}", text):
-        raise AliasError(f"the alias {text!r} is not 1 to 24 letters, digits, dots, dashes or underscores")
+        raise NameRefused(f"the alias {text!r} is not 1 to 24 letters, digits, dots, dashes or underscores")
+    return text
+
+
+def clean_swarm(text: str) -> str:
+    """Check a swarm's name, which becomes part of its topics. Raises NameRefused."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", text):
+        raise NameRefused(
+            f"the swarm name {text!r} is not 1 to 64 lower-case letters, digits, dots, dashes or underscores"
+        )
     return text

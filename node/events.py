@@ -1,0 +1,128 @@
+"""Events: what happens on a node, as plain values that the feed shows and `--json` prints one to a line.
+
+An event about a record carries everything its line needs, so that a merged feed of several nodes, or a script, needs
+neither a log nor a task file.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.entries import Calibration, Entry, Hypothesis, Insight, Pair, Profile, Result
+from gossip.record import Record
+from trainer.task import Metric
+
+EventKind = Literal[
+    "listening",  # the node can be reached: addresses, and the line to paste on another machine
+    "note",  # something worth a line: data is prepared, a limit is reached
+    "peer",  # connected or lost
+    "sync",  # records were exchanged with a peer
+    "trial",  # a trial of this node ended
+    "result",  # an experiment's record, own or a peer's
+    "calibration",
+    "hypothesis",
+    "insight",
+    "profile",
+    "confirmed",  # a discovery was kept by its author and two others
+    "trouble",  # something failed and was dealt with
+    "stopped",  # the node ended: summary
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened. who: alias of the node it is about; own: it is this node."""
+
+    kind: EventKind
+    time_ms: int
+    who: str
+    own: bool
+    data: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        fields = {"event": self.kind, "time_ms": self.time_ms, "who": self.who, "own": self.own}
+        return json.dumps(fields | dict(self.data), ensure_ascii=False)
+
+
+def from_json(line: str) -> Event:
+    """Read an event back. Raises ValueError."""
+    data = json.loads(line)
+    try:
+        return Event(data.pop("event"), data.pop("time_ms"), data.pop("who"), data.pop("own"), data)
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"not an event: {line:.80}") from error
+
+
+def number(value: float) -> str:
+    """A knob's or metric's number as a person writes it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def knob_text(value: object) -> str:
+    """A knob's value as a person writes it."""
+    return number(value) if isinstance(value, (int, float)) else str(value)
+
+
+def change_text(change: Mapping[str, Sequence[object]]) -> str:
+    """`INIT default → normal, DEPTH 2 → 3`."""
+    return ", ".join(f"{knob} {knob_text(old)} → {knob_text(new)}" for knob, (old, new) in sorted(change.items()))
+
+
+def mean_values(pairs: Sequence[Pair]) -> tuple[float | None, float | None]:
+    """Mean value of candidate and of parent over the seeds on which both gave one, else over what there is."""
+    both = [(pair.candidate, pair.parent) for pair in pairs if pair.candidate is not None and pair.parent is not None]
+    if both:
+        return sum(c for c, _ in both) / len(both), sum(p for _, p in both) / len(both)
+    parents = [pair.parent for pair in pairs if pair.parent is not None]
+    return None, sum(parents) / len(parents) if parents else None
+
+
+def of_record(
+    record: Record,
+    entry: Entry,
+    *,
+    me: bytes | None,
+    alias: Callable[[bytes], str],
+    author_of: Callable[[bytes], bytes | None],
+    metric: Metric,
+) -> Event:
+    """The event that a record is. author_of: record id -> its author, where that record is known."""
+    own = record.author == me
+    data: dict[str, Any] = {"id": record.id.hex()}
+    match entry:
+        case Result():
+            value, parent_value = mean_values(entry.pairs)
+            data |= {
+                "verdict": entry.verdict,
+                "change": {knob: list(pair) for knob, pair in entry.change.items()},
+                "metric": metric.name,
+                "value": value,
+                "parent_value": parent_value,
+                "improvement": None
+                if value is None or parent_value is None
+                else metric.improvement(parent_value, value) / abs(parent_value or 1.0),
+                "effect": entry.effect,
+                "interval": entry.interval,
+                "seeds": [pair.seed for pair in entry.pairs],
+                "seconds": entry.seconds,
+                "device": entry.device,
+                "hypothesis": entry.hypothesis,
+                "proposer": entry.proposer,
+                "reason": entry.reason,
+                "replicates": None,
+            }
+            if entry.replicates is not None:
+                origin = author_of(entry.replicates)
+                data["replicates"] = entry.replicates.hex()
+                data["replicates_of"] = alias(origin) if origin else "someone"
+        case Calibration():
+            data |= {"values": dict(entry.values), "metric": metric.name}
+        case Profile():
+            data |= {"alias": entry.alias, "device": entry.device, "device_class": entry.device_class}
+        case Hypothesis() | Insight():
+            data |= {"text": entry.text}
+        case _:
+            raise ValueError(f"a {record.kind} record is not stored, so it is no event")
+    return Event(record.kind, record.time_ms, alias(record.author), own, data)  # type: ignore[arg-type]

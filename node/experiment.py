@@ -1,0 +1,174 @@
+"""One experiment: a candidate against its parent on the same seeds, until the judge has seen enough.
+
+The plan of the running experiment is on disk, and finished trials are remembered, so a node that was killed goes on
+where it was.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.entries import BudgetBody, Pair, RecipeBody, Result, Verdict
+from agent.judge import judge
+from agent.notebook import Notebook
+from node.trials import Trials
+from trainer.device import Device
+from trainer.errors import TrainerError
+from trainer.recipe import (
+    Recipe,
+    change_between,
+    materialise,
+    program_sha256,
+    recipe_from_data,
+    recipe_id,
+    recipe_to_data,
+)
+from trainer.task import Task
+from trainer.trial import Progress, Trial
+
+MAX_SEEDS: Final = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tested, and why. replicates: id of the record whose change this is, None for an own idea."""
+
+    parent: Recipe
+    candidate: Recipe
+    hypothesis: str
+    proposer: str
+    inspired_by: tuple[bytes, ...] = ()
+    replicates: bytes | None = None
+
+    def save(self, path: Path) -> None:
+        """Write the plan, whole or not at all."""
+        data = {
+            "parent": recipe_to_data(self.parent),
+            "candidate": recipe_to_data(self.candidate),
+            "hypothesis": self.hypothesis,
+            "proposer": self.proposer,
+            "inspired_by": [record_id.hex() for record_id in self.inspired_by],
+            "replicates": self.replicates.hex() if self.replicates else None,
+        }
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def load_plan(path: Path, task: Task) -> Plan | None:
+    """The plan that a killed node left, or None where there is none that this task can use."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        parent, candidate = recipe_from_data(data["parent"]), recipe_from_data(data["candidate"])
+        materialise(task, parent)
+        materialise(task, candidate)
+        return Plan(
+            parent,
+            candidate,
+            str(data["hypothesis"]),
+            str(data["proposer"]),
+            tuple(bytes.fromhex(record_id) for record_id in data["inspired_by"]),
+            bytes.fromhex(data["replicates"]) if data["replicates"] else None,
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, TrainerError):
+        # a plan of another task or version: the experiment was never published, so nobody misses it
+        return None
+
+
+def seed_of(author: bytes, parent: Recipe, number: int) -> int:
+    """The number-th seed (31 bits) of experiments on a parent.
+
+    Each author has its own seeds, so a replication is independent; each parent has fresh ones, so the luck that made
+    a recipe the best does not stand in its children's way.
+    """
+    digest = hashlib.sha256(author + recipe_id(parent) + number.to_bytes(4, "big")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+async def run_experiment(
+    plan: Plan,
+    *,
+    me: bytes,
+    notebook: Notebook,
+    trials: Trials,
+    device: Device,
+    on_trial: Callable[[Trial], None],
+    on_progress: Callable[[str, int, Progress], None],
+) -> Result:
+    """Run trials until there is a verdict, and return the body of its record.
+
+    on_progress: called with "candidate" or "parent", the number of the seed, and the trial's progress.
+    """
+    task = trials.task
+    pairs: list[Pair] = []
+    first: Trial | None = None
+    seconds = 0.0
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
+    verdict: Verdict = "inconclusive"
+    reason = ""
+
+    for number in range(MAX_SEEDS):
+        seed = seed_of(me, plan.parent, number)
+        outcome: dict[str, Trial] = {}
+        for side, recipe in (("parent", plan.parent), ("candidate", plan.candidate)):
+            known = trials.known(recipe, seed) is not None
+            trial = await trials.run(recipe, seed, lambda p, s=side, n=number: on_progress(s, n, p))  # type: ignore[misc]
+            outcome[side] = trial
+            if not known:
+                on_trial(trial)
+                seconds += trial.seconds
+            if trial.status != "ok":
+                break
+        parent, candidate = outcome["parent"], outcome.get("candidate")
+        pairs.append(Pair(seed=seed, candidate=candidate.value if candidate else None, parent=parent.value))
+        first = first or candidate
+        if candidate is None:
+            reason = f"the parent failed on this seed ({parent.status}): {parent.reason}"
+            break
+        if candidate.status != "ok":
+            verdict, reason = "crash", f"{candidate.status}: {candidate.reason}"
+            break
+        improvements = [
+            task.metric.improvement(pair.parent, pair.candidate)
+            for pair in pairs
+            if pair.parent is not None and pair.candidate is not None
+        ]
+        judgement = judge(improvements, notebook.paired_noise(), max_seeds=MAX_SEEDS, minimum=0.0)
+        effect, interval = judgement.effect, (judgement.low, judgement.high)
+        if judgement.verdict is not None:
+            verdict = judgement.verdict
+            break
+
+    metrics: dict[str, Any] = first.metrics if first else {}
+    return Result(
+        candidate=RecipeBody(**recipe_to_data(plan.candidate)),
+        parent=recipe_id(plan.parent),
+        change=change_between(task, plan.parent, plan.candidate),
+        pairs=pairs,
+        verdict=verdict,
+        reason=reason[:200],
+        effect=effect,
+        interval=interval,
+        budget=BudgetBody(kind=task.budget.kind, amount=task.budget.amount),
+        integrity="trusted",
+        device_class=device.device_class,
+        device=device.name,
+        seconds=seconds,
+        tokens=int(metrics.get("total_tokens", 0)),
+        steps=int(metrics.get("num_steps", 0)),
+        parameters=int(metrics.get("num_params", 0)),
+        peak_memory_mb=max(0.0, float(metrics.get("peak_memory_mb", 0.0))),
+        versions=device.software,
+        program=program_sha256(materialise(task, plan.candidate)),
+        hypothesis=plan.hypothesis,
+        proposer=plan.proposer,
+        inspired_by=list(plan.inspired_by),
+        replicates=plan.replicates,
+    )

@@ -1,0 +1,209 @@
+"""The feed: one line per event, in colour on a terminal, plain text in a pipe, JSON on request.
+
+On a terminal the running trial stands below the feed as a progress bar with loss, speed and time left.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from node.events import Event, change_text, number
+
+VERDICTS: Final = {
+    # verdict: (mark, word, style); a replication has its own words
+    "keep": ("★", "discovery", "bold green"),
+    "discard": ("·", "no gain", "dim"),
+    "inconclusive": ("~", "unclear", "dim yellow"),
+    "crash": ("✗", "crash", "red"),
+}
+REPLICATIONS: Final = {
+    "keep": ("✔", "adopted", "bold cyan"),
+    "discard": ("·", "not here", "magenta"),
+    "inconclusive": ("~", "unclear", "dim yellow"),
+    "crash": ("✗", "crash", "red"),
+}
+WHO_WIDTH: Final = 15
+WORD_WIDTH: Final = 10
+
+
+def feed_console(*, json: bool) -> Console:
+    """Standard output as the feed writes it: soft wrapping off, no markup in what peers wrote."""
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, no_color=True if json else None)
+
+
+def line_of(event: Event) -> Text | None:
+    """The event's line, or None for an event that the feed does not show."""
+    body = LINES[event.kind](event)
+    if body is None:
+        return None
+    mark, word, style, text = body
+    clock = time.strftime("%H:%M:%S", time.localtime(event.time_ms / 1000))
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(clock, "dim").append("  ")
+    line.append(f"{event.who[:WHO_WIDTH]:<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
+    line.append(f"{mark} {word:<{WORD_WIDTH}}", style).append("  ")
+    return line.append_text(text)
+
+
+Body = tuple[str, str, str, Text]
+
+
+def _result(event: Event) -> Body:
+    data = event.data
+    mark, word, style = (REPLICATIONS if data.get("replicates") else VERDICTS)[data["verdict"]]
+    text = Text(change_text(data["change"]))
+    if data["value"] is not None and data["parent_value"] is not None:
+        text.append(
+            f"  {data['parent_value']:.4f} → {data['value']:.4f}", "default" if data["verdict"] == "keep" else "dim"
+        )
+        # the sign of the metric: a lower loss reads as a negative percentage
+        change = (data["value"] - data["parent_value"]) / abs(data["parent_value"] or 1.0)
+        text.append(f"  {change:+.1%}", "green" if data["improvement"] > 0 else "dim")
+        text.append(f"  {len(data['seeds'])} seed{'s' * (len(data['seeds']) != 1)}", "dim")
+    elif data["reason"]:
+        text.append(f"  {data['reason']}", "red")
+    if data.get("replicates"):
+        text.append(f"  found by {data['replicates_of']}", "dim")
+    text.append(f"  {data['id'][:8]}", "dim")
+    return mark, word, style, text
+
+
+def _trial(event: Event) -> Body | None:
+    data = event.data
+    if data["status"] == "ok":
+        return (
+            None
+            if not data.get("first")
+            else (
+                "▸",
+                "trial",
+                "green",
+                Text(f"first trial: {data['metric']} {data['value']:.4f} in {data['seconds']:.1f} s"),
+            )
+        )
+    return "✗", data["status"], "red", Text(data["reason"])
+
+
+def _listening(event: Event) -> Body:
+    text = Text(f"task {event.data['task']}, swarm {event.data['swarm']}. Join from another machine with\n")
+    text.append(f"\n    {event.data['join']}\n", "bold")
+    return "◉", "listening", "bold green", text
+
+
+def _peer(event: Event) -> Body:
+    if event.data["state"] == "connected":
+        return "+", "peer", "blue", Text(f"connected at {event.data['address']}")
+    return "-", "peer", "dim", Text("connection lost")
+
+
+def _sync(event: Event) -> Body | None:
+    received, sent = event.data["received"], event.data["sent"]
+    return ("⇄", "sync", "blue", Text(f"{received} records received, {sent} sent")) if received or sent else None
+
+
+def _calibration(event: Event) -> Body:
+    values = list(event.data["values"].values())
+    text = Text(f"{event.data['metric']} on {len(values)} seeds: " + ", ".join(f"{value:.4f}" for value in values))
+    return "≈", "calibrated", "dim cyan", text
+
+
+def _stopped(event: Event) -> Body:
+    return "■", "stopped", "bold", Text(event.data["text"])
+
+
+def _words(mark: str, word: str, style: str) -> Callable[[Event], Body]:
+    return lambda event: (mark, word, style, Text(event.data["text"]))
+
+
+LINES: Final[dict[str, Callable[[Event], Body | None]]] = {
+    "listening": _listening,
+    "note": _words("i", "note", "dim"),
+    "peer": _peer,
+    "sync": _sync,
+    "trial": _trial,
+    "result": _result,
+    "calibration": _calibration,
+    "hypothesis": _words("?", "idea", "yellow"),
+    "insight": _words("!", "insight", "bold yellow"),
+    "profile": lambda event: ("☺", "hello", "blue", Text(f"{event.data['device']}")),
+    "confirmed": lambda event: (
+        "★",
+        "confirmed",
+        "bold yellow",
+        Text(f"{change_text(event.data['change'])}  kept by {event.data['keepers']} nodes  {event.data['id'][:8]}"),
+    ),
+    "trouble": lambda event: ("⚠", "trouble", "yellow", Text(f"{event.data['what']}: {event.data['why']}")),
+    "stopped": _stopped,
+}
+
+
+class Feed:
+    """Shows events on standard output. A context manager, since the progress bar borrows the terminal's last line."""
+
+    def __init__(self, console: Console, *, json: bool = False) -> None:
+        self._console = console
+        self._json = json
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if not json and console.is_terminal:
+            self._bar = Progress(
+                TextColumn("          {task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}", markup=False),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=True,
+                auto_refresh=False,  # drawn when there is news, from the node's own thread
+            )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Print the event's line."""
+        if self._json:
+            print(event.to_json(), flush=True)
+            return
+        line = line_of(event)
+        if line is None:
+            return
+        if self._console.is_terminal:
+            self._console.print(line, soft_wrap="\n" in line.plain)
+        else:
+            print(line.plain, flush=True)
+
+    def progress(self, label: str, fraction: float, loss: float | None, speed: float | None) -> None:
+        """Draw the running trial. fraction: 0 to 1 of its budget; speed: tokens per second."""
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(label, total=1.0, figures="")
+        figures = "" if loss is None else f"loss {loss:.3f}"
+        figures += "" if speed is None else f"  {number(float(round(speed, -2)))} tok/s"
+        self._bar.update(self._task, completed=fraction, description=label[:40], figures=figures, refresh=True)
+
+    def progress_ended(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._bar.refresh()
+            self._task = None
+
+
+def as_table_value(value: Any) -> str:
+    """A value for a table cell: numbers short, nothing as a dash."""
+    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,231 @@
+"""A running node: the network, the log and the research loop in one nursery.
+
+Every background task is supervised: one that fails is told in the feed and started again; none takes the node along.
+"""
+
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
+from agent.policy import Claim
+from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived, SyncFinished, Trouble
+from gossip.identity import load_or_create
+from gossip.network import Network, open_network
+from gossip.record import Record
+from gossip.supervise import supervise
+from node.events import Event
+from node.feed import Feed
+from node.home import Home, data_cache, only_node, remember_task
+from node.names import alias_of
+from node.research import Limits, Research, now_ms
+from node.state import State, open_state, remembered_task
+from node.trials import Trials
+from trainer.data import prepare_data
+from trainer.task import built_in_tasks
+from trainer.trial import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose when joining. minutes and experiments: when to stop, None for never."""
+
+    bootstrap: Sequence[str] = ()
+    listen: Sequence[str] = ()
+    swarm: str = "main"
+    task: str | None = None
+    alias: str | None = None
+    experiments: int | None = None
+    minutes: float | None = None
+
+
+def reachable_first(addresses: Sequence[str]) -> str:
+    """The address to give to another machine: not a loopback one where there is a choice."""
+    return next((address for address in addresses if "/127." not in address and "/::1/" not in address), addresses[0])
+
+
+def join_line(addresses: Sequence[str], swarm: str) -> str:
+    """The command to paste on a second machine."""
+    chosen = "" if swarm == "main" else f" --swarm {swarm}"
+    return f"arnode join --bootstrap {reachable_first(addresses)}{chosen}"
+
+
+def task_reference(home: Home, chosen: str | None) -> str:
+    """The task as it is remembered: a built-in name, or an absolute path."""
+    reference = chosen or remembered_task(home)
+    return reference if reference in built_in_tasks() else str(Path(reference).absolute())
+
+
+async def join(home: Home, options: Options, feed: Feed) -> None:
+    """Run a node until a limit is reached or a signal comes (SIGINT, SIGTERM, SIGHUP).
+
+    Raises the named errors of home, task, log, identity and network when it cannot start.
+    """
+    reference = task_reference(home, options.task)
+    with only_node(home), open_state(home, reference, writing=True) as state:
+        remember_task(home, reference)
+        identity = load_or_create(home.identity)
+        async with open_network(
+            identity,
+            state.log,
+            swarm=options.swarm,
+            listen=options.listen,
+            bootstrap=options.bootstrap,
+            check=check,
+        ) as network:
+            node = _Node(state, network, feed, options)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+                await node.run()
+                nursery.cancel_scope.cancel()
+            node.summary()
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+class _Node:
+    def __init__(self, state: State, network: Network, feed: Feed, options: Options) -> None:
+        self.state = state
+        self.network = network
+        self.feed = feed
+        self.options = options
+        self.identity = load_or_create(state.home.identity)
+        profile = state.profile()
+        self.alias = options.alias or (profile.alias if profile else alias_of(state.me))
+        self.research: Research | None = None
+        self.claims: dict[bytes, Claim] = {}
+        self.peers: set[str] = set()
+        self.kept = 0
+        self.adopted = 0
+
+    async def run(self) -> None:
+        self._listening()
+        await self._introduce()
+        async with trio.open_nursery() as nursery:
+            self._background(nursery, "network events", self._hear)
+            await supervise("research", self._do_research, self._trouble)
+            nursery.cancel_scope.cancel()
+
+    def _background(self, nursery: trio.Nursery, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        nursery.start_soon(supervise, name, run, self._trouble)
+
+    def show(self, kind: str, **data: object) -> None:
+        self.feed.show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
+
+    def _trouble(self, what: str, why: str) -> None:
+        self.show("trouble", what=what, why=why)
+
+    def _listening(self) -> None:
+        addresses = list(self.network.addresses)
+        self.show(
+            "listening",
+            addresses=addresses,
+            join=join_line(addresses, self.options.swarm),
+            task=self.state.task.name,
+            swarm=self.options.swarm,
+            author=self.state.me.hex(),
+        )
+
+    async def _introduce(self) -> None:
+        device = self.state.device
+        profile = Profile(
+            alias=self.alias, device_class=device.device_class, device=device.name, software=device.software
+        )
+        if profile != self.state.profile():
+            await self.publish(profile)
+
+    async def publish(self, entry: Entry) -> None:
+        """Sign, store, tell. The record is on disk before any peer hears of it."""
+        task = NO_TASK if isinstance(entry, Profile) else self.state.task.fingerprint
+        record = write(self.identity, task, now_ms(), entry)
+        await trio.to_thread.run_sync(self.state.log.append, [record])
+        self._tell(record)
+        await self.network.publish(record)
+
+    def _tell(self, record: Record) -> None:
+        for event in self.state.take(record):
+            self.feed.show(event)
+            if event.own and event.kind == "result" and event.data["verdict"] == "keep":
+                self.adopted += bool(event.data["replicates"])
+                self.kept += not event.data["replicates"]
+
+    async def _announce(self, presence: Presence) -> None:
+        await self.network.announce(write(self.identity, self.state.task.fingerprint, now_ms(), presence))
+
+    async def _hear(self) -> None:
+        async for event in self.network.events:
+            match event:
+                case RecordArrived(record):
+                    self._tell(record)
+                case PresenceArrived(record):
+                    self._note_claim(record)
+                case PeerConnected(peer):
+                    self.show("peer", state="connected", address=peer.address, peer=peer.peer)
+                case PeerLost(peer):
+                    self.show("peer", state="lost", address=peer.address, peer=peer.peer)
+                case SyncFinished(peer, received, sent):
+                    self.show("sync", peer=peer, received=received, sent=sent)
+                case PeerRejected(peer, reason, count):
+                    self._trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)
+                case Trouble(what, why):
+                    self._trouble(what, why)
+
+    def _note_claim(self, record: Record) -> None:
+        presence = read(record)
+        assert isinstance(presence, Presence)
+        if record.task != self.state.task.fingerprint:
+            return
+        if presence.claim and presence.expires_ms > now_ms():
+            self.claims[record.author] = Claim(record.author, presence.claim, presence.expires_ms)
+        else:
+            self.claims.pop(record.author, None)
+
+    async def _do_research(self) -> None:
+        state = self.state
+        data = await prepare_data(state.task, data_cache(), on_note=lambda text: self.show("note", text=text))
+        trials = Trials(state.task, state.device, store=state.home.trials, workspaces=state.home.workspaces, data=data)
+        minutes = self.options.minutes
+        if self.research is None:
+            limits = Limits(self.options.experiments, None if minutes is None else trio.current_time() + 60 * minutes)
+        else:
+            limits = self.research.limits
+        done = self.research.experiments if self.research else 0
+        self.research = Research(
+            state, trials, self.publish, self._announce, self.feed.show, self._progress, self.alias, limits, self.claims
+        )
+        self.research.experiments = done
+        try:
+            async with trio.open_nursery() as nursery:
+                self._background(nursery, "presence", self.research.keep_saying)
+                await self.research.run()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.feed.progress_ended()
+            trials.close()
+
+    def _progress(self, label: str, progress: Progress | None) -> None:
+        if progress is None:
+            self.feed.progress_ended()
+        else:
+            self.feed.progress(label, progress.fraction, progress.loss, progress.tokens_per_second)
+
+    def summary(self) -> None:
+        experiments = self.research.experiments if self.research else 0
+        text = f"{experiments} experiments, {self.kept} discoveries, {self.adopted} adopted from peers"
+        best = self.state.notebook.best_result()
+        value = None
+        if isinstance(best, Result):
+            values = [pair.candidate for pair in best.pairs if pair.candidate is not None]
+            value = sum(values) / len(values)
+            text += f"; best {self.state.task.metric.name} {value:.4f}"
+        self.show(
+            "stopped", text=text, experiments=experiments, discoveries=self.kept, adoptions=self.adopted, best=value
+        )

@@ -1,0 +1,237 @@
+"""Looking into a node's log: feed, board, one record in full, and archives; the node may run or not."""
+
+import json as jsonlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from agent.entries import Result, read
+from agent.notebook import Discovery
+from gossip.record import Record, RecordError, verify
+from node.archive import check_lines, fields_of
+from node.events import change_text
+from node.export import ExportError, recipe_of
+from node.feed import Feed
+from node.home import Home
+from node.state import State, open_state
+from trainer.errors import TrainerError
+from trainer.recipe import BASELINE, unified_diff
+
+POLL_SECONDS: Final = 0.5
+STATUS_STYLES: Final = {"confirmed": "bold yellow", "refuted": "magenta", "open": "default"}
+
+
+def _out() -> Console:
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def show_feed(home: Home, task: str | None, feed: Feed, *, last: int, follow: bool) -> None:
+    """Show the last records of the log, in order of arrival; with follow, go on until Ctrl-C."""
+    with open_state(home, task, writing=False) as state:
+        arrived = list(state.log.since())
+        for _, record in arrived[len(arrived) - last :] if last else []:
+            _show_one(state, feed, record)
+        seen = arrived[-1][0] if arrived else 0
+        try:
+            while follow:
+                for number, record in state.log.since(seen):
+                    for event in state.take(record):
+                        feed.show(event)
+                    seen = number
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def _show_one(state: State, feed: Feed, record: Record) -> None:
+    entry = read(record)
+    if record.kind == "profile" or record.task == state.task.fingerprint:
+        feed.show(state.event_of(record, entry))
+
+
+def show_board(home: Home, task: str | None, *, json: bool) -> None:
+    """The best recipe of each node, and the discoveries."""
+    with open_state(home, task, writing=False) as state:
+        board = board_of(state)
+        if json:
+            print(jsonlib.dumps(board, ensure_ascii=False))
+        else:
+            _print_board(state, board)
+
+
+def board_of(state: State) -> dict[str, Any]:
+    """The board as plain data: task, metric, floor, baseline, nodes (best first) and discoveries (largest first)."""
+    notebook, metric = state.notebook, state.task.metric
+    baseline = notebook.baseline_value()
+    nodes = [
+        {
+            "author": row.author.hex(),
+            "alias": state.alias(row.author),
+            "own": row.author == state.me,
+            "value": row.value,
+            "seeds": row.seeds,
+            "changes": row.changes,
+            "experiments": row.experiments,
+            "keeps": row.keeps,
+            "confirmed": row.confirmed,
+            "credibility": notebook.credibility(row.author),
+            "last_ms": row.last_ms,
+        }
+        for row in notebook.board()
+    ]
+    found = sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect)
+    return {
+        "task": state.task.name,
+        "fingerprint": state.task.fingerprint_hex,
+        "metric": metric.name,
+        "direction": metric.direction,
+        "unit": metric.unit,
+        "floor": metric.floor,
+        "baseline": baseline,
+        "noise": notebook.noise().sd,
+        "nodes": nodes,
+        "discoveries": [_discovery(state, discovery) for discovery in found],
+    }
+
+
+def _discovery(state: State, discovery: Discovery) -> dict[str, Any]:
+    return {
+        "id": discovery.record_id.hex(),
+        "author": discovery.author.hex(),
+        "alias": state.alias(discovery.author),
+        "change": {knob: list(pair) for knob, pair in discovery.change.items()},
+        "effect": discovery.effect,
+        "status": discovery.status,
+        "adopters": [author.hex() for author in discovery.adopters],
+        "replications": len(discovery.replications),
+    }
+
+
+def _print_board(state: State, board: Mapping[str, Any]) -> None:
+    baseline, unit = board["baseline"], f" {board['unit']}" if board["unit"] else ""
+    out = _out()
+    head = Text(f"{board['task']}", "bold").append(f"  {board['metric']}{unit}, ", "default")
+    head.append("lower is better" if board["direction"] == "minimize" else "higher is better")
+    head.append(
+        f"  ·  baseline {_number(baseline)}  ·  floor {_number(board['floor'])}  ·  noise {_number(board['noise'])}"
+    )
+    out.print(head)
+    nodes = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name, side in (("node", "left"), ("best", "right"), ("vs baseline", "right"), ("changes", "right")):
+        nodes.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name in ("experiments", "found or adopted", "confirmed", "credibility"):
+        nodes.add_column(name, justify="right")
+    for row in board["nodes"]:
+        gain = None if baseline is None or row["value"] is None else (row["value"] - baseline) / abs(baseline)
+        nodes.add_row(
+            Text(row["alias"] + (" (this node)" if row["own"] else ""), "bold" if row["own"] else "blue"),
+            _number(row["value"]),
+            "–" if gain is None else f"{gain:+.1%}",
+            str(row["changes"]),
+            str(row["experiments"]),
+            str(row["keeps"]),
+            str(row["confirmed"]),
+            "–" if row["own"] else f"{row['credibility']:.2f}",
+        )
+    out.print()
+    out.print(nodes if board["nodes"] else Text("no experiments yet", "dim"))
+    if board["discoveries"]:
+        found = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("discovery", "effect", "status", "found by", "adopted by", "id"):
+            found.add_column(name, justify="right" if name in ("effect", "adopted by") else "left")
+        for row in board["discoveries"]:
+            status = Text(row["status"], STATUS_STYLES[row["status"]])
+            change = change_text(row["change"])
+            found.add_row(
+                change, f"{row['effect']:.4f}", status, row["alias"], str(len(row["adopters"])), row["id"][:8]
+            )
+        out.print()
+        out.print(found)
+
+
+def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> None:
+    """One record in full: its fields, whether its signature holds, and for a result its program's diff."""
+    with open_state(home, task, writing=False) as state:
+        found = state.log.find(record_id) if len(record_id) >= 4 else []
+        if len(found) != 1:
+            raise ExportError(
+                f"several records begin with {record_id}: give more digits"
+                if found
+                else f"no record begins with {record_id!r} (at least four digits of an id, as the feed shows them)"
+            )
+        record = found[0]
+        entry = read(record)
+        fields = fields_of(record) | {"alias": state.alias(record.author), "signature": _signature(record)}
+        diff = _diff(state, record, entry) if isinstance(entry, Result) else ""
+        if json:
+            print(jsonlib.dumps(fields | {"diff": diff}, ensure_ascii=False))
+            return
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in [*fields.items(), *fields["body"].items()]:
+            if name != "body":
+                table.add_row(name, _field(name, value))
+        parts: list[Any] = [table]
+        if diff:
+            parts.append(
+                Panel(
+                    Syntax(diff, "diff", background_color="default"),
+                    title="from the task's program",
+                    title_align="left",
+                )
+            )
+        _out().print(Group(*parts))
+
+
+def _signature(record: Record) -> str:
+    try:
+        verify(record)
+    except RecordError as error:
+        return f"INVALID: {error}"
+    return "valid"
+
+
+def _diff(state: State, record: Record, result: Result) -> str:
+    if record.task != state.task.fingerprint:
+        return ""
+    try:
+        return unified_diff(state.task, BASELINE, recipe_of(state, result))
+    except TrainerError as error:
+        return f"(the recipe is not one of this task: {error})"
+
+
+def _field(name: str, value: Any) -> str:
+    if name == "time_ms":
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
+    if name == "change":
+        return change_text(value)
+    return jsonlib.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def show_verified(file: Path, *, json: bool) -> bool:
+    """Check an archive; print what is wrong and how many lines are sound. Returns whether all are."""
+    good = bad = 0
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for checked in check_lines(lines):
+            good += checked.error is None
+            bad += checked.error is not None
+            if json:
+                record_id = checked.record.id.hex() if checked.record else None
+                print(jsonlib.dumps({"line": checked.line, "id": record_id, "error": checked.error}))
+            elif checked.error:
+                print(f"{file}:{checked.line}: {checked.error}")
+    if not json:
+        print(f"{good} records are sound, {bad} are not")
+    return bad == 0 and good > 0

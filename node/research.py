@@ -1,0 +1,206 @@
+"""The research loop: pick what is worth most, run it, say what came of it, forever.
+
+The loop decides nothing itself. The policy picks, a proposer has the idea, the trainer runs, the judge judges; here
+they are put in order, and every experiment ends as a signed record whatever came of it.
+"""
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from agent.entries import BudgetBody, Calibration, Entry, Presence, RecipeBody, Result
+from agent.policy import Calibrate, Claim, Explore, Replicate, choose
+from agent.search import Search
+from node.events import Event, change_text
+from node.experiment import Plan, load_plan, run_experiment, seed_of
+from node.state import Show, State
+from node.trials import Trials
+from trainer.recipe import BASELINE, Recipe, apply_change, change_between, make_recipe, recipe_to_data
+from trainer.trial import Progress, Trial
+
+CLAIM_SECONDS: Final = 600
+CALIBRATION_SEEDS: Final = 2
+PRESENCE_SECONDS: Final = 20.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Limits:
+    """When research ends by itself; None is never. experiments: how many more; deadline: trio's clock, seconds."""
+
+    experiments: int | None = None
+    deadline: float | None = None
+
+
+@dataclass
+class Research:
+    """What the loop works with, and what it is doing right now.
+
+    publish: sign an entry, put it in the log and the notebook, and tell peers. announce: send a presence.
+    claims: what peers said they are testing, by author; the network's side of the node keeps it up to date.
+    """
+
+    state: State
+    trials: Trials
+    publish: Callable[[Entry], Awaitable[None]]
+    announce: Callable[[Presence], Awaitable[None]]
+    show: Show
+    progress: Callable[[str, Progress | None], None]
+    alias: str
+    limits: Limits
+    claims: dict[bytes, Claim] = field(default_factory=dict)
+    experiments: int = 0
+    presence: Presence = field(init=False)
+    _any_trial: bool = False
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(alias=self.alias, activity="starting")
+
+    async def run(self) -> None:
+        """Do research until a limit is reached."""
+        me = self.state.me
+        rng = random.Random(me + time.time_ns().to_bytes(8, "big"))
+        search = Search(seed=rng.getrandbits(31))
+        while not self._finished():
+            plan = load_plan(self.state.home.experiment, self.state.task)
+            if plan is None:
+                now = now_ms()
+                claims = [claim for claim in self.claims.values() if claim.expires_ms > now]
+                decision = choose(self.state.notebook, claims=claims, now_ms=now, rng=rng)
+                match decision:
+                    case Calibrate(recipe):
+                        await self._calibrate(recipe)
+                        continue
+                    case Replicate(discovery):
+                        best = self.state.notebook.best()
+                        plan = Plan(
+                            best,
+                            apply_change(self.state.task, best, discovery.change),
+                            f"what {self.state.alias(discovery.author)} found holds on this node's best too",
+                            "replication",
+                            replicates=discovery.record_id,
+                            inspired_by=(discovery.record_id,),
+                        )
+                    case Explore():
+                        search.avoid = [claim.change for claim in claims]
+                        best = self.state.notebook.best()
+                        proposal = search.propose(self.state.notebook, self.state.task)
+                        plan = Plan(
+                            best,
+                            make_recipe(self.state.task, {**best.knobs, **proposal.change}, best.files),
+                            proposal.hypothesis,
+                            proposal.proposer,
+                            inspired_by=proposal.inspired_by,
+                        )
+            await self._experiment(plan)
+
+    def _finished(self) -> bool:
+        limits = self.limits
+        if limits.experiments is not None and self.experiments >= limits.experiments:
+            return True
+        return limits.deadline is not None and trio.current_time() >= limits.deadline
+
+    async def _experiment(self, plan: Plan) -> None:
+        plan.save(self.state.home.experiment)
+        change = change_between(self.state.task, plan.parent, plan.candidate)
+        text = change_text(change)
+        verb = "replicating" if plan.replicates else "exploring"
+        await self.say(f"{verb} {text}", {knob: new for knob, (_, new) in change.items()})
+
+        def on_progress(side: str, number: int, progress: Progress) -> None:
+            self.progress(text if side == "candidate" else f"parent, seed {number + 1}", progress)
+
+        result: Result = await run_experiment(
+            plan,
+            me=self.state.me,
+            notebook=self.state.notebook,
+            trials=self.trials,
+            device=self.state.device,
+            on_trial=self._trial_ended,
+            on_progress=on_progress,
+        )
+        await self.publish(result)
+        self.state.home.experiment.unlink(missing_ok=True)
+        self.experiments += 1
+
+    async def _calibrate(self, recipe: Recipe) -> None:
+        """Run one recipe on seeds of its own, so that the noise is known."""
+        await self.say("calibrating", {})
+        task = self.state.task
+        values: dict[str, float] = {}
+        seconds = 0.0
+        number = 1000  # apart from the seeds of experiments, which count from 0
+        known = self.state.notebook.values(recipe)
+        while len(values) < CALIBRATION_SEEDS and number < 1010:
+            seed = seed_of(self.state.me, recipe, number)
+            number += 1
+            if seed in known:
+                continue
+            trial = await self.trials.run(recipe, seed, lambda p: self.progress("calibration", p))
+            self._trial_ended(trial)
+            seconds += trial.seconds
+            if trial.value is not None:
+                values[str(seed)] = trial.value
+        if len(values) < CALIBRATION_SEEDS:
+            self._trouble("calibration", "the trials gave no values; see the lines above")
+            await trio.sleep(1)
+            return
+        device = self.state.device
+        await self.publish(
+            Calibration(
+                recipe=RecipeBody(**recipe_to_data(recipe)),
+                values=values,
+                budget=BudgetBody(kind=task.budget.kind, amount=task.budget.amount),
+                device_class=device.device_class,
+                device=device.name,
+                seconds=seconds,
+                versions=device.software,
+            )
+        )
+
+    def _trial_ended(self, trial: Trial) -> None:
+        self.progress("", None)
+        data = {
+            "seed": trial.seed,
+            "status": trial.status,
+            "metric": self.state.task.metric.name,
+            "value": trial.value,
+            "seconds": trial.seconds,
+            "reason": trial.reason,
+            "first": trial.status == "ok" and not self._any_trial,
+        }
+        self._any_trial = self._any_trial or trial.status == "ok"
+        self.show(Event("trial", now_ms(), self.alias, True, data))
+
+    def _trouble(self, what: str, why: str) -> None:
+        self.show(Event("trouble", now_ms(), self.alias, True, {"what": what, "why": why}))
+
+    async def say(self, activity: str, claim: Mapping[str, object]) -> None:
+        """Tell peers what this node is doing, so that they pick something else."""
+        result = self.state.notebook.best_result()
+        values = [pair.candidate for pair in result.pairs if pair.candidate is not None] if result else []
+        self.presence = Presence(
+            alias=self.alias,
+            activity=activity[:200],
+            claim=dict(claim),
+            expires_ms=now_ms() + CLAIM_SECONDS * 1000 if claim else 0,
+            best=sum(values) / len(values) if values else None,
+        )
+        await self.announce(self.presence)
+
+    async def keep_saying(self) -> None:
+        """Repeat the presence, for peers that came later or missed it."""
+        while True:
+            await trio.sleep(PRESENCE_SECONDS)
+            await self.announce(self.presence)
+
+
+__all__ = ["BASELINE", "Limits", "Research", "now_ms"]
