@@ -25,11 +25,10 @@ class Refused(RecordError):
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What became of a batch: the records that are good, those of them that were new, and why others were refused."""
+class Sifted:
+    """A batch after checking: the records that are good, and why each of the others was refused."""
 
     good: list[Record]
-    new: list[Record]
     refused: list[RecordError]
 
 
@@ -76,18 +75,18 @@ class Intake:
             self._put(RecordArrived(record, via, peer))
         return new
 
-    async def take(self, raws: Sequence[bytes], peer: str) -> Taken:
-        """Check a batch that came by sync, in a thread, and store what is good. Raises LogError.
+    async def sift(self, raws: Sequence[bytes]) -> Sifted:
+        """Check a batch that came by sync, in a thread.
 
         What the node's check refuses is remembered, so that it is not fetched again from every peer.
         """
-        good, refused = await trio.to_thread.run_sync(self._sift, raws)
-        for error in refused:
+        sifted = await trio.to_thread.run_sync(self._sift, raws)
+        for error in sifted.refused:
             if isinstance(error, Refused):
                 self._refused[error.record.id] = None
                 if len(self._refused) > MAX_REMEMBERED:
                     self._refused.popitem(last=False)
-        return Taken(good, await self.store(good, "sync", peer), refused)
+        return sifted
 
     def wants(self, record_id: bytes) -> bool:
         """Whether a record that is not in the log is worth fetching."""
@@ -119,12 +118,11 @@ class Intake:
             found.append(record.raw)
         return found
 
-    def _sift(self, raws: Sequence[bytes]) -> tuple[list[Record], list[RecordError]]:
-        good: list[Record] = []
-        refused: list[RecordError] = []
+    def _sift(self, raws: Sequence[bytes]) -> Sifted:
+        sifted = Sifted([], [])
         for raw in raws:
             try:
-                good.append(self.verify(raw))
+                sifted.good.append(self.verify(raw))
             except RecordError as error:
-                refused.append(error)
-        return good, refused
+                sifted.refused.append(error)
+        return sifted

@@ -44,9 +44,9 @@ async def supervise(
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for a person: the exceptions inside groups, by type and message."""
+    """One line for a person: the exceptions inside groups, each once, by type and message."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(dict.fromkeys(reason_of(inner) for inner in error.exceptions))
+        return "; ".join(dict.fromkeys("; ".join(map(reason_of, error.exceptions)).split("; ")))
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 

@@ -133,16 +133,16 @@ async def _give(frames: Frames, intake: Intake, offered: Sequence[bytes]) -> int
 
 async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None, peer: str) -> int:
     """Check and store a batch, which must be the first of `asked` in order if given; returns how many were new."""
-    taken = await intake.take(raws, peer)
-    if asked is not None:
-        ids = [record.id for record in taken.good] + [e.record.id for e in taken.refused if isinstance(e, Refused)]
-        if not set(ids) <= set(asked[: len(raws)]):
-            raise PeerBroke("sent records that nobody asked for")
-    for error in taken.refused:
+    sifted = await intake.sift(raws)
+    for error in sifted.refused:
         # a body that only this node refuses, or a clock that is off, is no proof of bad will
         if not isinstance(error, Refused | FromTheFuture):
             raise PeerBroke(f"sent an invalid record ({type(error).__name__}: {error})")
-    return len(taken.new)
+    if asked is not None:
+        ids = {record.id for record in sifted.good} | {e.record.id for e in sifted.refused if isinstance(e, Refused)}
+        if not ids <= set(asked[: len(raws)]):
+            raise PeerBroke("sent records that nobody asked for")
+    return len(await intake.store(sifted.good, "sync", peer))
 
 
 def _is_batch(raws: Sequence[object]) -> bool:

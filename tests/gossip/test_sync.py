@@ -1,0 +1,387 @@
+"""History exchange over in-memory streams, with peers that lie, stall, talk nonsense or never end."""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgpack
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from libp2p.network.stream.exceptions import StreamEOF
+from trio.testing import MockClock, memory_stream_pair
+
+from gossip import frames as frames_module
+from gossip import reconcile, sync
+from gossip.events import EventQueue, RecordArrived
+from gossip.frames import FRAME_SECONDS, MAX_FRAME, ConversationError, Frames, PeerBroke, PeerGone
+from gossip.identity import new_identity
+from gossip.intake import MAX_EVENTS_WAITING, Intake
+from gossip.log import Log
+from gossip.network import now_ms
+from gossip.record import Record, RecordError
+from tests.gossip.nodes import record
+
+AUTHOR = new_identity()
+BUDGET = 64 * 1024 * 1024
+
+
+class MemoryStream:
+    """A memory stream that behaves like a libp2p stream: the end raises."""
+
+    def __init__(self, stream: trio.StapledStream[Any, Any]) -> None:
+        self._stream = stream
+
+    async def read(self, n: int | None = None) -> bytes:
+        data: bytes = await self._stream.receive_some(n)
+        if not data:
+            raise StreamEOF
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+    async def end(self) -> None:
+        await self._stream.aclose()
+
+
+def stream_pair() -> tuple[MemoryStream, MemoryStream]:
+    left, right = memory_stream_pair()
+    return MemoryStream(left), MemoryStream(right)
+
+
+class Side:
+    """A log with its intake and events."""
+
+    def __init__(self, folder: Path, records: Sequence[Record], check: Callable[[Record], None]) -> None:
+        self.log = Log(folder / f"log-{id(self)}")
+        self.log.append(records)
+        self.events = EventQueue()
+        self.intake = Intake(self.log, check, now_ms, self.events.put, lambda: self.events.records_waiting)
+
+
+@asynccontextmanager
+async def side(
+    folder: Path, records: Sequence[Record] = (), check: Callable[[Record], None] = lambda new: None
+) -> AsyncIterator[Side]:
+    made = Side(folder, records, check)
+    try:
+        yield made
+    finally:
+        made.log.close()
+
+
+async def exchange(left: Side, right: Side, *, swarms: tuple[str, str] = ("s", "s"), busy: bool = False) -> list[Any]:
+    """Let `left` lead and `right` follow; what each returned or raised."""
+    results: list[Any] = [None, None]
+    near, far = stream_pair()
+
+    async def keep(index: int, end: MemoryStream, talk: Awaitable[Any]) -> None:
+        try:
+            results[index] = await talk
+        except ConversationError as error:
+            results[index] = error
+        await end.end()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep, 0, near, sync.lead(Frames(near, budget=BUDGET), left.intake, swarms[0], "right"))
+        follow = sync.follow(Frames(far, budget=BUDGET), right.intake, swarms[1], "left", busy=busy)
+        nursery.start_soon(keep, 1, far, follow)
+    return results
+
+
+async def test_both_sides_end_with_the_union_in_bounded_frames(tmp_path: Path) -> None:
+    records = [record(AUTHOR, text="x" * (n * 97 % 5000)) for n in range(700)]
+    async with side(tmp_path, records[:500]) as left, side(tmp_path, records[300:]) as right:
+        results = await exchange(left, right)
+        assert results == [sync.Exchanged(200, 300), sync.Exchanged(300, 200)]
+        assert left.log.ids() == right.log.ids()
+        assert left.log.count() == 700
+        assert left.events.records_waiting == 200
+        first = await left.events.receive()
+        assert isinstance(first, RecordArrived)
+        assert (first.via, first.peer) == ("sync", "right")
+        assert await exchange(left, right) == [sync.Exchanged(0, 0), sync.Exchanged(0, 0)]
+
+
+async def test_the_largest_records_fit(tmp_path: Path) -> None:
+    records = [record(AUTHOR, text="x" * 65_000) for _ in range(20)]
+    async with side(tmp_path, records[:10]) as left, side(tmp_path, records[10:]) as right:
+        assert await exchange(left, right) == [sync.Exchanged(10, 10), sync.Exchanged(10, 10)]
+
+
+POOL = [record(AUTHOR) for _ in range(12)]
+
+
+@given(st.sets(st.sampled_from(range(12))), st.sets(st.sampled_from(range(12))))
+@settings(max_examples=25, deadline=None)
+def test_any_two_sets_become_their_union(ours: set[int], theirs: set[int]) -> None:
+    async def check() -> None:
+        with TemporaryDirectory() as folder:
+            async with (
+                side(Path(folder), [POOL[n] for n in ours]) as left,
+                side(Path(folder), [POOL[n] for n in theirs]) as right,
+            ):
+                await exchange(left, right)
+                union = sorted((POOL[n].time_ms, POOL[n].id) for n in ours | theirs)
+                assert left.log.ids() == right.log.ids() == union
+
+    trio.run(check)
+
+
+async def test_other_swarms_and_busy_nodes_say_so(tmp_path: Path) -> None:
+    async with side(tmp_path, POOL[:3]) as left, side(tmp_path, POOL[3:]) as right:
+        ours, theirs = await exchange(left, right, swarms=("ours", "theirs"))
+        assert isinstance(ours, sync.OtherSwarm)
+        assert isinstance(theirs, sync.OtherSwarm)
+        ours, theirs = await exchange(left, right, busy=True)
+        assert isinstance(ours, sync.Busy)
+        assert isinstance(theirs, sync.Busy)
+        assert (left.log.count(), right.log.count()) == (3, 9)
+
+
+async def test_what_the_check_refuses_is_not_stored_and_not_fetched_again(tmp_path: Path) -> None:
+    def refuse(new: Record) -> None:
+        if new.id == POOL[0].id:
+            raise RecordError("not this one")
+
+    async with side(tmp_path, [], refuse) as left, side(tmp_path, POOL[:3]) as right:
+        assert await exchange(left, right) == [sync.Exchanged(2, 0), sync.Exchanged(0, 3)]
+        assert await exchange(left, right) == [sync.Exchanged(0, 0), sync.Exchanged(0, 0)]
+
+
+# ---- peers that do not keep to it ----
+
+
+async def lead_against(near: Side, liar: Callable[[Frames], Awaitable[None]]) -> BaseException | None:
+    """How our leading side ends against `liar`, who keeps his stream open."""
+    ours, theirs = stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_quietly, liar, theirs)
+        try:
+            await sync.lead(Frames(ours, budget=BUDGET), near.intake, "s", "liar")
+        except ConversationError as error:
+            return error
+        finally:
+            nursery.cancel_scope.cancel()
+    return None
+
+
+async def follow_against(near: Side, liar: Callable[[Frames], Awaitable[None]]) -> BaseException | None:
+    """How our following side ends against `liar`."""
+    ours, theirs = stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_quietly, liar, theirs)
+        try:
+            await sync.follow(Frames(ours, budget=BUDGET), near.intake, "s", "liar", busy=False)
+        except ConversationError as error:
+            return error
+        finally:
+            nursery.cancel_scope.cancel()
+    return None
+
+
+async def _quietly(liar: Callable[[Frames], Awaitable[None]], stream: MemoryStream) -> None:
+    await liar(Frames(stream, budget=BUDGET))
+    await trio.sleep_forever()
+
+
+async def _offer(frames: Frames, ids: bytes, *answers: Any) -> None:
+    await frames.receive()
+    await frames.send("hello", 1, "s")
+    await frames.receive()
+    await frames.send("ids", ids)
+    await frames.send("ids", b"")
+    for answer in answers:
+        await frames.receive()
+        await frames.send(*answer)
+
+
+OTHER = record(AUTHOR)
+BAD_SIGNATURE = Record(OTHER.kind, OTHER.task, OTHER.author, OTHER.time_ms, OTHER.body, bytes(64))
+
+LIES: dict[str, Callable[[Frames], Awaitable[None]]] = {
+    "no hello": lambda frames: frames.send("good morning"),
+    "hello of wrong types": lambda frames: frames.send("hello", "1", 2),
+    "ids that are no ids": lambda frames: _offer(frames, b"x" * 33),
+    "records that do not exist": lambda frames: _offer(frames, bytes(32), ("records", [])),
+    "other records than asked for": lambda frames: _offer(frames, POOL[0].id, ("records", [POOL[1].raw])),
+    "more records than asked for": lambda frames: _offer(frames, POOL[0].id, ("records", [POOL[0].raw, POOL[1].raw])),
+    "garbage for records": lambda frames: _offer(frames, POOL[0].id, ("records", [b"garbage"])),
+    "text for records": lambda frames: _offer(frames, POOL[0].id, ("records", ["text"])),
+    "a forged record": lambda frames: _offer(frames, OTHER.id, ("records", [BAD_SIGNATURE.raw])),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_leader_is_not_taken_in(lie: str, tmp_path: Path) -> None:
+    async with side(tmp_path) as near:
+        error = await lead_against(near, LIES[lie])
+        assert isinstance(error, PeerBroke), error
+        assert near.log.count() == 0
+
+
+async def _ask(frames: Frames, *wishes: Any) -> None:
+    await frames.send("hello", 1, "s")
+    await frames.receive()
+    await frames.send("ids?")
+    while (await frames.receive())[1]:
+        pass
+    for wish in wishes:
+        await frames.send(*wish)
+        await frames.receive()
+
+
+WISHES: dict[str, tuple[Any, ...]] = {
+    "nothing": ("want", b""),
+    "half an id": ("want", b"x" * 16),
+    "too many": ("want", bytes(32 * (sync.BATCH_RECORDS + 1))),
+    "what is not here": ("want", bytes(32)),
+    "an unknown word": ("please", 1),
+    "no records to give": ("give", []),
+    "numbers to give": ("give", [1, 2]),
+    "too many to give": ("give", [b"x"] * (sync.BATCH_RECORDS + 1)),
+    "garbage to give": ("give", [b"garbage"]),
+    "a forged record to give": ("give", [BAD_SIGNATURE.raw]),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+async def test_a_follower_is_not_taken_in(wish: str, tmp_path: Path) -> None:
+    async with side(tmp_path, POOL[:2]) as near:
+        error = await follow_against(near, lambda frames: _ask(frames, WISHES[wish]))
+        assert isinstance(error, PeerBroke), error
+        assert near.log.count() == 2
+
+
+async def test_each_batch_stays_when_the_exchange_breaks_off_and_the_next_goes_on(tmp_path: Path) -> None:
+    records = sorted((record(AUTHOR) for _ in range(300)), key=lambda r: (r.time_ms, r.id))
+
+    async def breaks_off(frames: Frames) -> None:
+        first = [r.raw for r in records[: sync.BATCH_RECORDS]]
+        await _offer(frames, b"".join(r.id for r in records), ("records", first), ("records", ["nonsense"]))
+
+    async with side(tmp_path) as near, side(tmp_path, records) as far:
+        assert isinstance(await lead_against(near, breaks_off), PeerBroke)
+        assert near.log.count() == sync.BATCH_RECORDS
+        assert await exchange(near, far) == [
+            sync.Exchanged(300 - sync.BATCH_RECORDS, 0),
+            sync.Exchanged(0, 300 - sync.BATCH_RECORDS),
+        ]
+
+
+async def test_a_silent_peer_is_left(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async def silent(frames: Frames) -> None:
+        await trio.sleep_forever()
+
+    started = trio.current_time()
+    async with side(tmp_path) as near:
+        assert isinstance(await lead_against(near, silent), PeerGone)
+    assert trio.current_time() - started == pytest.approx(FRAME_SECONDS, abs=1)
+
+
+async def test_a_frame_that_trickles_is_left(autojump_clock: MockClock) -> None:
+    ours, theirs = stream_pair()
+
+    async def trickle() -> None:
+        await theirs.write((1000).to_bytes(4, "big"))
+        while True:
+            await theirs.write(b"x")
+            await trio.sleep(FRAME_SECONDS / 10)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trickle)
+        with pytest.raises(PeerGone):
+            await Frames(ours, budget=BUDGET).receive()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (MAX_FRAME + 1).to_bytes(4, "big"),
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\0",
+        b"\0\0\0\1\xc1",
+        b"\0\0\0\1\x90",
+        b"\0\0\0\5\x81\x90\x01\x01\x01",
+        b"\0\0\0\4" + b"\x91" * 4,
+    ],
+)
+async def test_a_frame_that_is_none_is_refused_unread(data: bytes) -> None:
+    ours, theirs = stream_pair()
+    await theirs.write(data)
+    with pytest.raises(PeerBroke):
+        await Frames(ours, budget=BUDGET).receive()
+
+
+async def test_a_stream_that_ends_raises() -> None:
+    ours, theirs = stream_pair()
+    await theirs.write(b"\0\0")
+    await theirs.end()
+    with pytest.raises(PeerGone):
+        await Frames(ours, budget=BUDGET).receive()
+
+
+async def test_the_byte_budget_bounds_both_directions() -> None:
+    ours, theirs = stream_pair()
+    far, near = Frames(theirs, budget=BUDGET), Frames(ours, budget=1000)
+
+    async def talk(sender: Frames, receiver: Frames) -> int:
+        for count in range(10):
+            await sender.send("x" * 300)
+            try:
+                await receiver.receive()
+            except ConversationError:
+                return count
+        return math.nan  # type: ignore[return-value]
+
+    assert await talk(far, near) == 3
+    for _ in range(3):
+        await near.send("x" * 300)
+    with pytest.raises(ConversationError, match="spent"):
+        await near.send("x" * 300)
+
+
+async def test_a_claim_of_endless_ids_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "MAX_IDS", 1000)
+
+    async def endless(frames: Frames) -> None:
+        await frames.receive()
+        for page in range(10_000):
+            await frames.send("ids", b"".join((100 * page + n).to_bytes(32, "big") for n in range(100)))
+
+    ours, theirs = stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endless, Frames(theirs, budget=BUDGET))
+        with pytest.raises(PeerBroke, match="more than 1000"):
+            await reconcile.ask(Frames(ours, budget=BUDGET), [])
+        nursery.cancel_scope.cancel()
+
+
+async def test_fetching_waits_for_a_node_that_has_not_read_its_events(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    waiting = MAX_EVENTS_WAITING + 1
+    with Log(tmp_path / "log") as log:
+        intake = Intake(log, lambda new: None, now_ms, lambda event: None, lambda: waiting)
+        with trio.move_on_after(60) as scope:
+            await intake.room()
+        assert scope.cancelled_caught
+        waiting = 0
+        with trio.fail_after(1):
+            await intake.room()
+
+
+def test_frames_are_plain_msgpack() -> None:
+    async def check() -> bytes:
+        near, far = stream_pair()
+        await Frames(near, budget=BUDGET).send("want", b"1")
+        return await far.read(100)
+
+    data = trio.run(check)
+    assert data == len(data[4:]).to_bytes(frames_module.HEADER_BYTES, "big") + msgpack.packb(["want", b"1"])
