@@ -3,8 +3,8 @@
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, Optional
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
 TaskOption = Annotated[
-    Optional[str],  # noqa: UP007, UP045 - typer reads it at run time on every Python
+    Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
     typer.Option("--task", metavar="NAME|FOLDER", help="What to work on [default: the last one here, else story-cpu]."),
 ]
 
@@ -59,9 +59,7 @@ def join(
     task: TaskOption = None,
     alias: Annotated[str | None, typer.Option(help="This node's name in feeds.")] = None,
     experiments: Annotated[int | None, typer.Option(min=0, help="Stop after so many experiments.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop starting experiments after so many minutes.")
-    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")] = None,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -208,17 +206,23 @@ def _named_errors() -> Iterator[None]:
     """Turn arnode's own named errors into one line and exit status 1; everything else is a bug and shows its trace."""
     try:
         yield
-    except BrokenPipeError:
-        # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except (Exception, BaseExceptionGroup) as error:
+        if _reader_left(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         named = _own_errors(error)
         if not named:
             raise
         for one in named:
             typer.secho(f"arnode: {one}", fg="red", err=True)
         sys.exit(1)
+
+
+def _reader_left(error: BaseException) -> bool:
+    """Whether whoever read standard output, such as `head`, has had enough."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_reader_left(inner) for inner in error.exceptions)
+    return isinstance(error, BrokenPipeError)
 
 
 def _own_errors(error: BaseException) -> list[BaseException]:

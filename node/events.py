@@ -57,7 +57,7 @@ def from_json(line: str) -> Event:
 
 def number(value: float) -> str:
     """A knob's or metric's number as a person writes it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}"
 
 
 def knob_text(value: object) -> str:

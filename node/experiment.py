@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from agent.entries import BudgetBody, Pair, RecipeBody, Result, Verdict
-from agent.judge import judge
+from agent.judge import MAX_SEEDS, judge, smallest_worth
 from agent.notebook import Notebook
 from node.trials import Trials
 from trainer.device import Device
@@ -29,8 +29,6 @@ from trainer.recipe import (
 )
 from trainer.task import Task
 from trainer.trial import Progress, Trial
-
-MAX_SEEDS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,7 @@ async def run_experiment(
     on_progress: called with "candidate" or "parent", the number of the seed, and the trial's progress.
     """
     task = trials.task
+    noise, worth = notebook.paired_noise(plan.parent), smallest_worth(notebook.noise())
     pairs: list[Pair] = []
     first: Trial | None = None
     seconds = 0.0
@@ -140,7 +139,7 @@ async def run_experiment(
             for pair in pairs
             if pair.parent is not None and pair.candidate is not None
         ]
-        judgement = judge(improvements, notebook.paired_noise(), max_seeds=MAX_SEEDS, minimum=0.0)
+        judgement = judge(improvements, noise, minimum=worth)
         effect, interval = judgement.effect, (judgement.low, judgement.high)
         if judgement.verdict is not None:
             verdict = judgement.verdict

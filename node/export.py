@@ -64,7 +64,7 @@ def _chosen(state: State, what: str) -> tuple[Record | None, Result | None, Reci
     if what == "baseline":
         return None, None, BASELINE
     if what == "best":
-        record = state.notebook.best_record()
+        record = state.best_record()
         if record is None:
             raise ExportError(
                 "this node has kept nothing yet: let it run longer, or name a peer's record with --what ID "
@@ -109,13 +109,14 @@ def _provenance(state: State, record: Record, result: Result) -> Iterator[str]:
         yield f"{metric.name}: {value:.6f}, of its parent {parent:.6f} (means of {len(result.pairs)} seeds)"
     for pair in result.pairs:
         yield f"seed {pair.seed}: {metric.name} {pair.candidate!r}"
-    discovery = state.notebook.discovery(result.replicates or record.id)
+    discovery = state.discovery_of(record, result)
     if discovery is not None:
         for author, verdict in discovery.replications:
             yield f"replicated by {author.hex()[:12]} ({state.alias(author)}): {verdict}"
-    edited = " ".join(sorted(state.task.editable))
-    yield f"apply: git apply THIS.patch, in a folder that holds {edited} as `arnode export --format program --what baseline` writes it"
-    yield f"repeat: arnode run --task {state.task.name} --program {state.task.editable[0]} --seed {result.pairs[0].seed}"
+    edited, name = state.task.editable[0], state.task.name
+    yield f"program: arnode export --task {name} --format program --what baseline -o {edited}"
+    yield "apply: git apply THIS.patch, in the folder of that program"
+    yield f"repeat: arnode run --task {name} --program {edited} --seed {result.pairs[0].seed}"
 
 
 def _program(state: State, what: str) -> str:
@@ -131,7 +132,7 @@ def _records(state: State, what: str) -> Iterator[Record]:
     elif what == "kept":
         yield from (record for record, result in _results(state) if result.verdict == "keep")
     elif what == "best":
-        record = state.notebook.best_record()
+        record = state.best_record()
         if record is not None:
             yield record
     else:

@@ -3,10 +3,13 @@
 Every background task is supervised: one that fails is told in the feed and started again; none takes the node along.
 """
 
+import math
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -28,6 +31,8 @@ from trainer.data import prepare_data
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
 
+PORT: Final = 4477
+
 
 @dataclass(frozen=True)
 class Options:
@@ -40,6 +45,17 @@ class Options:
     alias: str | None = None
     experiments: int | None = None
     minutes: float | None = None
+
+
+def default_listen() -> list[str]:
+    """Port PORT on every interface, so that the line to paste stays the same; a free port where that one is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", PORT))
+        except OSError:
+            return ["/ip4/0.0.0.0/tcp/0"]
+    return [f"/ip4/0.0.0.0/tcp/{PORT}"]
 
 
 def reachable_first(addresses: Sequence[str]) -> str:
@@ -98,7 +114,8 @@ class _Node:
         self.feed = feed
         self.options = options
         self.identity = load_or_create(state.home.identity)
-        profile = state.profile()
+        self.profile = state.notebook.profiles.get(state.me)
+        profile = self.profile
         self.alias = options.alias or (profile.alias if profile else alias_of(state.me))
         self.research: Research | None = None
         self.claims: dict[bytes, Claim] = {}
@@ -139,7 +156,7 @@ class _Node:
         profile = Profile(
             alias=self.alias, device_class=device.device_class, device=device.name, software=device.software
         )
-        if profile != self.state.profile():
+        if profile != self.profile:
             await self.publish(profile)
 
     async def publish(self, entry: Entry) -> None:
@@ -194,7 +211,9 @@ class _Node:
         trials = Trials(state.task, state.device, store=state.home.trials, workspaces=state.home.workspaces, data=data)
         minutes = self.options.minutes
         if self.research is None:
-            limits = Limits(self.options.experiments, None if minutes is None else trio.current_time() + 60 * minutes)
+            limits = Limits(
+                self.options.experiments, math.inf if minutes is None else trio.current_time() + 60 * minutes
+            )
         else:
             limits = self.research.limits
         done = self.research.experiments if self.research else 0

@@ -12,8 +12,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from agent.discoveries import Discovery
 from agent.entries import Result, read
-from agent.notebook import Discovery
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
 from node.events import change_text
@@ -51,9 +51,8 @@ def show_feed(home: Home, task: str | None, feed: Feed, *, last: int, follow: bo
 
 
 def _show_one(state: State, feed: Feed, record: Record) -> None:
-    entry = read(record)
     if record.kind == "profile" or record.task == state.task.fingerprint:
-        feed.show(state.event_of(record, entry))
+        feed.show(state.event_of(record))
 
 
 def show_board(home: Home, task: str | None, *, json: bool) -> None:
@@ -69,7 +68,7 @@ def show_board(home: Home, task: str | None, *, json: bool) -> None:
 def board_of(state: State) -> dict[str, Any]:
     """The board as plain data: task, metric, floor, baseline, nodes (best first) and discoveries (largest first)."""
     notebook, metric = state.notebook, state.task.metric
-    baseline = notebook.baseline_value()
+    baseline = notebook.baseline()
     nodes = [
         {
             "author": row.author.hex(),

@@ -4,6 +4,7 @@ The loop decides nothing itself. The policy picks, a proposer has the idea, the 
 they are put in order, and every experiment ends as a signed record whatever came of it.
 """
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,12 +15,14 @@ import trio
 
 from agent.entries import BudgetBody, Calibration, Entry, Presence, RecipeBody, Result
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
+from agent.proposal import NothingLeft
 from agent.search import Search
 from node.events import Event, change_text
 from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.state import Show, State
 from node.trials import Trials
-from trainer.recipe import BASELINE, Recipe, apply_change, change_between, make_recipe, recipe_to_data
+from trainer.knobs import Scalar
+from trainer.recipe import Recipe, apply_change, change_between, recipe_id, recipe_to_data
 from trainer.trial import Progress, Trial
 
 CLAIM_SECONDS: Final = 600
@@ -34,10 +37,10 @@ def now_ms() -> int:
 
 @dataclass
 class Limits:
-    """When research ends by itself; None is never. experiments: how many more; deadline: trio's clock, seconds."""
+    """When research ends by itself; None is never. experiments: how many; deadline: trio's clock, seconds."""
 
     experiments: int | None = None
-    deadline: float | None = None
+    deadline: float = math.inf
 
 
 @dataclass
@@ -65,48 +68,51 @@ class Research:
         self.presence = Presence(alias=self.alias, activity="starting")
 
     async def run(self) -> None:
-        """Do research until a limit is reached."""
-        me = self.state.me
-        rng = random.Random(me + time.time_ns().to_bytes(8, "big"))
+        """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
+        rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
         search = Search(seed=rng.getrandbits(31))
-        while not self._finished():
-            plan = load_plan(self.state.home.experiment, self.state.task)
-            if plan is None:
-                now = now_ms()
-                claims = [claim for claim in self.claims.values() if claim.expires_ms > now]
-                decision = choose(self.state.notebook, claims=claims, now_ms=now, rng=rng)
-                match decision:
-                    case Calibrate(recipe):
-                        await self._calibrate(recipe)
-                        continue
-                    case Replicate(discovery):
-                        best = self.state.notebook.best()
-                        plan = Plan(
-                            best,
-                            apply_change(self.state.task, best, discovery.change),
-                            f"what {self.state.alias(discovery.author)} found holds on this node's best too",
-                            "replication",
-                            replicates=discovery.record_id,
-                            inspired_by=(discovery.record_id,),
-                        )
-                    case Explore():
-                        search.avoid = [claim.change for claim in claims]
-                        best = self.state.notebook.best()
-                        proposal = search.propose(self.state.notebook, self.state.task)
-                        plan = Plan(
-                            best,
-                            make_recipe(self.state.task, {**best.knobs, **proposal.change}, best.files),
-                            proposal.hypothesis,
-                            proposal.proposer,
-                            inspired_by=proposal.inspired_by,
-                        )
-            await self._experiment(plan)
+        with trio.CancelScope(deadline=self.limits.deadline):
+            while self.limits.experiments is None or self.experiments < self.limits.experiments:
+                plan = self._left_open() or await self._plan(search, rng)
+                if plan is not None:
+                    await self._experiment(plan)
 
-    def _finished(self) -> bool:
-        limits = self.limits
-        if limits.experiments is not None and self.experiments >= limits.experiments:
-            return True
-        return limits.deadline is not None and trio.current_time() >= limits.deadline
+    def _left_open(self) -> Plan | None:
+        """The experiment that a killed node was running, unless its record was written after all."""
+        plan = load_plan(self.state.home.experiment, self.state.task)
+        if plan is None or plan.parent != self.state.notebook.best() or self.state.notebook.was_tried(plan.candidate):
+            return None
+        return plan
+
+    async def _plan(self, search: Search, rng: random.Random) -> Plan | None:
+        """The next experiment, or None after something else was done."""
+        notebook, task = self.state.notebook, self.state.task
+        now = now_ms()
+        claims = [claim for claim in self.claims.values() if claim.expires_ms > now]
+        best = notebook.best()
+        match choose(notebook, claims=claims, now_ms=now, rng=rng):
+            case Calibrate(recipe):
+                await self._calibrate(recipe)
+                return None
+            case Replicate(found):
+                finder = self.state.alias(found.author)
+                return Plan(
+                    best,
+                    apply_change(task, best, found.change),
+                    f"what {finder} found holds on this node's best recipe too",
+                    "replication",
+                    inspired_by=(found.record_id,),
+                    replicates=found.record_id,
+                )
+            case Explore():
+                try:
+                    proposal = search.propose(notebook, task, avoid=[claim.change for claim in claims])
+                except NothingLeft as nothing:
+                    self._trouble("search", str(nothing))
+                    await trio.sleep(60)  # until then peers may have found something to replicate
+                    return None
+                candidate = notebook.on_best(proposal.change)
+                return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
 
     async def _experiment(self, plan: Plan) -> None:
         plan.save(self.state.home.experiment)
@@ -138,7 +144,7 @@ class Research:
         values: dict[str, float] = {}
         seconds = 0.0
         number = 1000  # apart from the seeds of experiments, which count from 0
-        known = self.state.notebook.values(recipe)
+        known = self.state.notebook.values(recipe_id(recipe))
         while len(values) < CALIBRATION_SEEDS and number < 1010:
             seed = seed_of(self.state.me, recipe, number)
             number += 1
@@ -183,7 +189,7 @@ class Research:
     def _trouble(self, what: str, why: str) -> None:
         self.show(Event("trouble", now_ms(), self.alias, True, {"what": what, "why": why}))
 
-    async def say(self, activity: str, claim: Mapping[str, object]) -> None:
+    async def say(self, activity: str, claim: Mapping[str, Scalar]) -> None:
         """Tell peers what this node is doing, so that they pick something else."""
         result = self.state.notebook.best_result()
         values = [pair.candidate for pair in result.pairs if pair.candidate is not None] if result else []
@@ -201,6 +207,3 @@ class Research:
         while True:
             await trio.sleep(PRESENCE_SECONDS)
             await self.announce(self.presence)
-
-
-__all__ = ["BASELINE", "Limits", "Research", "now_ms"]

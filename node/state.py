@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agent.entries import Entry, Profile, Result, read
+from agent.discoveries import Discovery
+from agent.entries import Result, read
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
 from gossip.log import Log
@@ -40,62 +41,57 @@ class State:
     me: bytes
     log: Log
     notebook: Notebook
-    _profiles: dict[bytes, tuple[int, bytes, Profile]] = field(default_factory=dict)
     _authors: dict[bytes, bytes] = field(default_factory=dict)
     _confirmed: set[bytes] = field(default_factory=set)
 
     def load(self) -> None:
         """Take in what the log holds already."""
         for _, record in self.log.since():
-            self.take(record)
+            self._add(record)
+        self._confirmed = {found.record_id for found in self.notebook.discoveries() if found.status == "confirmed"}
 
     def take(self, record: Record) -> list[Event]:
         """Add a record that is in the log to the notebook; returns what is to be told, the record itself first."""
-        entry = read(record)
-        self._authors[record.id] = record.author
-        if isinstance(entry, Profile):
-            stamp = (record.time_ms, record.id, entry)
-            if record.author not in self._profiles or stamp[:2] > self._profiles[record.author][:2]:
-                self._profiles[record.author] = stamp
-        elif record.task != self.task.fingerprint:
+        self._add(record)
+        if record.kind != "profile" and record.task != self.task.fingerprint:
             return []
-        self.notebook.add(record)
-        return [self.event_of(record, entry), *self._newly_confirmed(record, entry)]
+        return [self.event_of(record), *self._newly_confirmed(record.time_ms)]
 
-    def _newly_confirmed(self, record: Record, entry: Entry) -> Iterator[Event]:
-        if not isinstance(entry, Result) or entry.verdict != "keep":
-            return
-        found = self.notebook.discovery(entry.replicates or record.id)
-        if found is None or found.status != "confirmed" or found.record_id in self._confirmed:
-            return
-        self._confirmed.add(found.record_id)
-        yield Event(
-            "confirmed",
-            record.time_ms,
-            self.alias(found.author),
-            found.author == self.me,
-            {
-                "id": found.record_id.hex(),
-                "change": {knob: list(pair) for knob, pair in found.change.items()},
-                "keepers": 1 + len(found.adopters),
-            },
-        )
+    def _add(self, record: Record) -> None:
+        self._authors[record.id] = record.author
+        self.notebook.add(record)
+
+    def _newly_confirmed(self, time_ms: int) -> Iterator[Event]:
+        for found in self.notebook.discoveries():
+            if found.status == "confirmed" and found.record_id not in self._confirmed:
+                self._confirmed.add(found.record_id)
+                data = {
+                    "id": found.record_id.hex(),
+                    "change": {knob: list(pair) for knob, pair in found.change.items()},
+                    "keepers": len(found.adopters),
+                }
+                yield Event("confirmed", time_ms, self.alias(found.author), found.author == self.me, data)
 
     def alias(self, author: bytes) -> str:
         """How the author calls itself, else two words from its key. Two authors may choose one alias; ids tell."""
-        known = self._profiles.get(author)
-        return known[2].alias if known else alias_of(author)
+        profile = self.notebook.profiles.get(author)
+        return profile.alias if profile else alias_of(author)
 
-    def profile(self) -> Profile | None:
-        """This node's latest profile."""
-        known = self._profiles.get(self.me)
-        return known[2] if known else None
-
-    def event_of(self, record: Record, entry: Entry) -> Event:
+    def event_of(self, record: Record) -> Event:
         """The event that a record of this log is."""
         return events.of_record(
-            record, entry, me=self.me, alias=self.alias, author_of=self._authors.get, metric=self.task.metric
+            record, read(record), me=self.me, alias=self.alias, author_of=self._authors.get, metric=self.task.metric
         )
+
+    def best_record(self) -> Record | None:
+        """The record of the experiment that made this node's best recipe; None while that is the baseline."""
+        kept = [test for test in self.notebook.experiments(self.me) if test.verdict == "keep"]
+        return self.log.get(kept[-1].record_id) if kept else None
+
+    def discovery_of(self, record: Record, result: Result) -> Discovery | None:
+        """The discovery that a result made or tested."""
+        origin = result.replicates or record.id
+        return next((found for found in self.notebook.discoveries() if found.record_id == origin), None)
 
 
 @contextmanager

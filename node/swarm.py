@@ -1,0 +1,184 @@
+"""`arnode swarm N`: N nodes as processes of this machine, their feeds merged into one, and a summary at the end.
+
+Each is an ordinary node with a state folder of its own below this one's; only the listening address is local. The
+summary is computed from the union of their logs.
+"""
+
+import secrets
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from agent.discoveries import Discovery
+from agent.evidence import Experiment, new_values
+from agent.notebook import Notebook
+from gossip.log import Log
+from gossip.supervise import alone
+from node.events import Event, from_json
+from node.feed import Feed
+from node.home import Home, open_home
+from node.join import task_reference
+from node.research import now_ms
+from node.state import DEFAULT_TASK
+from trainer.device import detect
+from trainer.task import Task, load_task
+
+# what nursery.start passes: trio.TaskStatus[str], which the stubs that libp2p brings along do not know
+Started: TypeAlias = Any
+
+STOP_SECONDS: Final = 8.0
+HIDDEN: Final = frozenset({"peer", "sync", "profile", "listening", "trial", "stopped"})
+
+
+class SwarmError(Exception):
+    """A node of the swarm did not start or ended by itself; the message holds what it said."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a swarm did. Times in seconds; None where there is nothing to measure.
+
+    adopted_by_all: discoveries that every node came to hold by its own trials; spread: median time from a discovery's
+    record to the last of those trials' records.
+    """
+
+    experiments: int
+    discoveries: int
+    confirmed: int
+    adoptions: int
+    adopted_by_all: int
+    spread: float | None
+    baseline: float | None
+    best: float | None
+    improvement: float | None
+
+
+def summarise(task: Task, logs: Sequence[Path], since_ms: int) -> Summary:
+    """Compute the summary from the nodes' logs, of what happened from `since_ms` on."""
+    notebook = Notebook(task, bytes(32), detect().device_class)
+    for path in logs:
+        with Log(path, read_only=True) as log:
+            for _, record in log.since():
+                notebook.add(record)
+    recent = [test for test in notebook.experiments() if test.moment[0] >= since_ms]
+    found = [discovery for discovery in notebook.discoveries() if discovery.time_ms >= since_ms]
+    authors = {row.author for row in notebook.board()}
+    spreads = [
+        (max(_first_keeps(discovery, recent).values()) - discovery.time_ms) / 1000
+        for discovery in found
+        if len(authors) > 1 and set(discovery.adopters) == authors
+    ]
+    baseline = notebook.baseline()
+    values = [row.value for row in notebook.board() if row.value is not None]
+    best = (min if task.metric.direction == "minimize" else max)(values, default=None)
+    return Summary(
+        experiments=len(recent),
+        discoveries=len(found),
+        confirmed=sum(discovery.status == "confirmed" for discovery in found),
+        adoptions=sum(test.verdict == "keep" and test.result.replicates is not None for test in recent),
+        adopted_by_all=len(spreads),
+        spread=statistics.median(spreads) if spreads else None,
+        baseline=baseline,
+        best=best,
+        improvement=None if best is None or not baseline else task.metric.improvement(baseline, best) / abs(baseline),
+    )
+
+
+def _first_keeps(discovery: Discovery, tests: Sequence[Experiment]) -> dict[bytes, int]:
+    """When each author first kept the change (milliseconds since 1970)."""
+    change = new_values(discovery.new_values)
+    keeps = {discovery.author: discovery.time_ms}
+    for test in tests:
+        if test.verdict == "keep" and (test.result.replicates == discovery.record_id or test.new_values == change):
+            keeps.setdefault(test.author, test.moment[0])
+    return keeps
+
+
+async def swarm(home: Home, nodes: int, minutes: float | None, task: str | None, feed: Feed) -> None:
+    """Run a swarm until the time is up or a signal comes. Raises SwarmError, TaskError."""
+    loaded = load_task(task or DEFAULT_TASK)
+    homes = [open_home(home.folder / "swarm" / f"node-{number}") for number in range(1, nodes + 1)]
+    since_ms = now_ms()
+    options = ["--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--swarm", f"local-{secrets.token_hex(4)}"]
+    options += [] if task is None else ["--task", task_reference(home, task)]
+    options += [] if minutes is None else ["--minutes", str(minutes)]
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+            async with trio.open_nursery() as running:
+                address = await running.start(_run_node, homes[0], options, feed)
+                for other in homes[1:]:
+                    running.start_soon(_run_node, other, [*options, "--bootstrap", address], feed)
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise alone(group) from None
+    summary = summarise(loaded, [one.log for one in homes if one.log.exists()], since_ms)
+    feed.show(Event("stopped", now_ms(), "swarm", True, {"text": _in_words(summary, loaded, nodes)} | vars(summary)))
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _run_node(
+    home: Home, options: Sequence[str], feed: Feed, task_status: Started = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run one node as a process and show its own events; started once it listens, with its address."""
+    command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", *options]
+    errors = home.folder / "stderr.log"
+    with errors.open("wb") as stderr:
+        # a session of its own: Ctrl-C is for this process, which then stops its nodes in order
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+    assert process.stdout is not None
+    try:
+        await _show_events(process.stdout, home, feed, task_status)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_SECONDS):
+                await _show_events(process.stdout, home, feed, task_status)
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+    if process.returncode:
+        tail = errors.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+        raise SwarmError(f"{home.folder.name} ended with status {process.returncode}; it said: {tail or 'nothing'}")
+
+
+async def _show_events(stdout: trio.abc.ReceiveStream, home: Home, feed: Feed, task_status: Started) -> None:
+    buffer = b""
+    async for chunk in stdout:
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            event = from_json(line.decode())
+            if event.kind == "listening":
+                task_status.started(event.data["addresses"][0])
+                text = f"{home.folder.name} listens at {event.data['addresses'][0]}"
+                event = Event("note", event.time_ms, event.who, True, {"text": text})
+            if event.own and event.kind not in HIDDEN:
+                feed.show(replace(event, own=False))
+
+
+def _in_words(summary: Summary, task: Task, nodes: int) -> str:
+    text = (
+        f"{nodes} nodes: {summary.experiments} experiments, {summary.discoveries} discoveries "
+        f"({summary.confirmed} confirmed), {summary.adoptions} adoptions"
+    )
+    if summary.spread is not None:
+        text += f"; {summary.adopted_by_all} adopted by all, median {summary.spread:.0f} s after publication"
+    if summary.best is not None and summary.improvement is not None:
+        text += f"; {task.metric.name} {summary.baseline:.4f} → {summary.best:.4f}, {summary.improvement:.1%} better"
+    return text
