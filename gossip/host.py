@@ -138,22 +138,23 @@ def _interface_addresses(version: int) -> list[ipaddress.IPv4Address | ipaddress
 
 
 class Connections(INotifee):
-    """Who is connected. Reports PeerConnected and PeerLost; `changed` is set, and replaced, at each change.
+    """Who is connected, of those that are `allowed`. Reports PeerConnected and PeerLost.
 
-    Register it before listening starts, with `network.register_notifee`.
+    `changed` is set, and replaced, at each change.
     """
 
-    def __init__(self, put: Callable[[Event], object], clock: Callable[[], int]) -> None:
+    def __init__(self, put: Callable[[Event], object], clock: Callable[[], int], allowed: Callable[[ID], bool]) -> None:
         self.peers: dict[ID, Peer] = {}
         self.changed = trio.Event()
         self._put = put
         self._clock = clock
+        self._allowed = allowed
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """The library's hook: a connection was made."""
         await trio.lowlevel.checkpoint()
         peer_id = conn.muxed_conn.peer_id
-        if peer_id not in self.peers and not conn.is_closed:
+        if peer_id not in self.peers and not conn.is_closed and self._allowed(peer_id):
             inbound = isinstance(conn, SwarmConn) and conn.direction == Direction.INBOUND
             address = next((str(a) for a in conn.get_transport_addresses()), "")
             peer = Peer(peer_id.to_base58(), address, inbound, self._clock())

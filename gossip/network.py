@@ -39,6 +39,8 @@ from gossip.supervise import alone, supervise
 __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
 HEARTBEAT_SECONDS: Final = 1.0
+BROKEN_PROTOCOL: Final = 5.0
+OTHER_SWARM: Final = 1000.0
 
 
 def now_ms() -> int:
@@ -113,7 +115,7 @@ class Network:
         self._clock = clock
         self._tuning = tuning
         self._guard = Guard()
-        self._connections = Connections(self.events.put, clock)
+        self._connections = Connections(self.events.put, clock, self._allowed)
         self._intake = Intake(log, check, clock, self.events.put, lambda: self.events.records_waiting)
         self._mesh = Mesh(swarm, self._intake, clock, self.events.put, self._blame)
         self._up = trio.Event()
@@ -163,7 +165,7 @@ class Network:
                     self._swarm,
                     self._contacts,
                     allowed=self._allowed,
-                    blame=self._blame,
+                    blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     report=self._report,
                 )
                 schedule = Schedule(
@@ -172,8 +174,8 @@ class Network:
                     self._intake,
                     self._swarm,
                     put=self.events.put,
-                    blame=self._blame,
-                    foreign=self._reject,
+                    blame=partial(self._blame, weight=BROKEN_PROTOCOL),
+                    foreign=partial(self._blame, weight=OTHER_SWARM),
                 )
                 for name, task in (
                     ("storing records", self._mesh.store_arrivals),
@@ -211,6 +213,3 @@ class Network:
                 self._to_disconnect.send_nowait(peer)
             except trio.WouldBlock:
                 self._report("guard", f"too many peers to disconnect at once; {name} stays a while")
-
-    def _reject(self, peer: ID, reason: str) -> None:
-        self._blame(peer, reason, weight=1000.0)

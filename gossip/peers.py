@@ -7,6 +7,7 @@ bootstrap address become a mesh that no longer needs it.
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -34,10 +35,21 @@ DIAL_SECONDS: Final = 5.0
 TALK_SECONDS: Final = 10.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
+LONGEST_KNOWN_PAUSE: Final = 600.0
 EXPLORE_SECONDS: Final = 10.0
+LONELY_SECONDS: Final = 1.0
 KNOWN_PEERS: Final = 1000
 
 Address = tuple[ID, Multiaddr]
+
+
+@dataclass
+class Contact:
+    """A peer that might be dialled: its addresses, and when the next try is due, by trio's clock."""
+
+    addresses: list[Multiaddr]
+    due: float = 0.0
+    pause: float = FIRST_PAUSE
 
 
 class Peers:
@@ -64,7 +76,7 @@ class Peers:
         for peer, address in bootstrap:
             if peer != host.get_id():
                 self._bootstrap.setdefault(peer, []).append(address)
-        self._known: dict[ID, list[Multiaddr]] = {}
+        self._known: dict[ID, Contact] = {}
         host.set_stream_handler(PROTOCOL, self._answer)
 
     async def stay_connected(self) -> None:
@@ -90,11 +102,15 @@ class Peers:
             pause = min(1.6 * pause, LONGEST_PAUSE)
 
     async def explore(self) -> None:
-        """Ask peers for peers while there are fewer than WANTED_PEERS connections. Runs until cancelled."""
+        """Ask peers for peers while there are fewer than WANTED_PEERS connections. Runs until cancelled.
+
+        Who was ever met is tried again too, so a node that lost everyone, its bootstrap peers included, finds back.
+        """
         while True:
             changed = self._connections.changed
             connected = list(self._connections.peers)
             random.shuffle(connected)
+            self._learn(self._records_of(connected))
             for peer in connected:
                 if len(self._connections.peers) >= WANTED_PEERS:
                     break
@@ -105,19 +121,25 @@ class Peers:
                         self._blame(peer, str(error))
                     continue
                 await self._dial_known()
-            if not connected:
-                await self._dial_known()  # every peer is lost: those known from before may be back
-            with trio.move_on_after(EXPLORE_SECONDS * random.uniform(0.5, 1.5)):
+            await self._dial_known()
+            with trio.move_on_after(EXPLORE_SECONDS * random.uniform(0.5, 1.5) if connected else LONELY_SECONDS):
                 await changed.wait()
             await trio.sleep(random.uniform(0.1, 0.5))  # let a burst of connections settle
 
     async def _dial_known(self) -> None:
-        candidates = [peer for peer in self._known if peer not in self._connections.peers]
+        candidates = list(self._known.items())
         random.shuffle(candidates)
-        for peer in candidates:
+        for peer, contact in candidates:
             if len(self._connections.peers) >= WANTED_PEERS:
                 return
-            await self.dial(peer, self._known[peer])
+            if peer in self._connections.peers:
+                contact.due, contact.pause = 0.0, FIRST_PAUSE
+                continue
+            if contact.due > trio.current_time():
+                continue
+            connected = await self.dial(peer, contact.addresses)
+            contact.pause = FIRST_PAUSE if connected else min(2 * contact.pause, LONGEST_KNOWN_PAUSE)
+            contact.due = trio.current_time() + contact.pause * random.uniform(0.75, 1.25)
 
     async def dial(self, peer: ID, addresses: Sequence[Multiaddr]) -> bool:
         """Try each address until one connects to that very peer; whether there is a connection in the end.
@@ -157,11 +179,14 @@ class Peers:
                 _, record = consume_envelope(envelope, "libp2p-peer-record")
             except (ValueError, DecodeError, MultiaddrError):
                 continue  # the peer that passes it on could not know better
-            if record.peer_id != self._host.get_id():
-                self._known.pop(record.peer_id, None)
-                self._known[record.peer_id] = list(record.addrs)[:MAX_ADDRESSES]
-                while len(self._known) > KNOWN_PEERS:
-                    del self._known[next(iter(self._known))]
+            addresses = list(record.addrs)[:MAX_ADDRESSES]
+            if record.peer_id == self._host.get_id() or not addresses:
+                continue
+            before = self._known.pop(record.peer_id, None)
+            unchanged = before is not None and before.addresses == addresses
+            self._known[record.peer_id] = before if before and unchanged else Contact(addresses)
+            while len(self._known) > KNOWN_PEERS:
+                del self._known[next(iter(self._known))]
 
     async def _answer(self, stream: INetStream) -> None:
         asker = stream.muxed_conn.peer_id
@@ -180,8 +205,11 @@ class Peers:
             return
 
     def _named_to(self, asker: ID) -> list[bytes]:
-        store = self._host.get_peerstore()
         others = [peer for peer in self._connections.peers if peer != asker]
         random.shuffle(others)
-        found = [record.marshal_envelope() for peer in others if (record := store.get_peer_record(peer)) is not None]
-        return [envelope for envelope in found if len(envelope) <= MAX_ENVELOPE][:MAX_NAMED]
+        return self._records_of(others)[:MAX_NAMED]
+
+    def _records_of(self, peers: Sequence[ID]) -> list[bytes]:
+        store = self._host.get_peerstore()
+        found = [record.marshal_envelope() for peer in peers if (record := store.get_peer_record(peer)) is not None]
+        return [envelope for envelope in found if len(envelope) <= MAX_ENVELOPE]

@@ -9,7 +9,8 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import trio
 from libp2p import new_host
@@ -45,6 +46,17 @@ def stranger(key_pair: KeyPair | None = None) -> BasicHost:
     return host
 
 
+@asynccontextmanager
+async def running(host: BasicHost, *listen: Multiaddr) -> AsyncIterator[BasicHost]:
+    """The host, running, and closed at the end, since the library leaks its sockets otherwise."""
+    async with host.run(listen):
+        try:
+            yield host
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(3):
+                await host.close()
+
+
 def framed(rpc: rpc_pb2.RPC) -> bytes:
     data = rpc.SerializeToString()
     return encode_uvarint(len(data)) + data
@@ -77,15 +89,11 @@ def impostor(victim: PublicKey) -> BasicHost:
 
 
 async def send_to(address: Multiaddr, peer: object, protocol: str, data: bytes) -> None:
-    async with (host := stranger()).run([]):
-        try:
-            await host.connect(PeerInfo(peer, [address]))  # type: ignore[arg-type]
-            stream = await host.new_stream(peer, [TProtocol(protocol)])  # type: ignore[arg-type]
-            await stream.write(data)
-            await trio.sleep(0.3)
-        finally:
-            with trio.move_on_after(1):
-                await host.close()
+    async with running(stranger()) as host:
+        await host.connect(PeerInfo(peer, [address]))  # type: ignore[arg-type]
+        stream = await host.new_stream(peer, [TProtocol(protocol)])  # type: ignore[arg-type]
+        await stream.write(data)
+        await trio.sleep(0.3)
 
 
 async def _victim_dies(attack: Callable[[Multiaddr, object], Awaitable[None]], *, px: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
+from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
@@ -56,14 +59,9 @@ def test_the_bare_library_still_has_the_fault(faults: dict[str, str], fault: str
 async def stranger_to(victim: Node) -> AsyncIterator[tuple[BasicHost, ID]]:
     """A host of the bare library, connected to `victim`."""
     peer, address = parse_peer_address(victim.network.addresses[0])
-    host = bare.stranger()
-    async with host.run([]):
+    async with bare.running(bare.stranger()) as host:
         await host.connect(PeerInfo(peer, [address]))
-        try:
-            yield host, peer
-        finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(3):
-                await host.close()
+        yield host, peer
 
 
 async def meshsub(host: BasicHost, peer: ID) -> INetStream:
@@ -124,24 +122,21 @@ async def test_a_stream_handler_that_raises_ends_its_stream_only() -> None:
     key_pair = create_new_key_pair()
     host = upstream.noise_host(key_pair, max_connections=10, admit=lambda peer: True, addresses=list)
     host.set_stream_handler(TProtocol("/raises"), raises)
-    async with host.run([bare.ANY]):
+    async with bare.running(host, bare.ANY):
         address = host.get_transport_addrs()[0]
         await bare.send_to(address, host.get_id(), "/raises", b"x")
         await called.wait()
         await bare.send_to(address, host.get_id(), "/ipfs/ping/1.0.0", b"p" * 32)
         assert upstream.swarm_of(host).manager.is_running
-        await host.close()
 
 
 async def test_only_noise_is_offered_and_an_impostor_is_refused(tmp_path: Path) -> None:
     async with node(tmp_path / "victim") as victim:
         peer, address = parse_peer_address(victim.network.addresses[0])
         someone = create_new_key_pair()
-        liar = bare.impostor(someone.public_key)
-        async with liar.run([]):
-            with pytest.raises(Exception, match="unable to connect"):
+        async with bare.running(bare.impostor(someone.public_key)) as liar:
+            with pytest.raises(SwarmException, match="unable to connect"):
                 await liar.connect(PeerInfo(peer, [address]))
-            await liar.close()
         assert victim.network.peers() == []
         assert await serves_others(victim, tmp_path)
 
@@ -202,12 +197,11 @@ async def test_a_banned_peer_is_disconnected_when_it_comes_back(tmp_path: Path) 
         for _ in range(MAX_OFFENCES + 1):
             victim.network._blame(ID.from_pubkey(keys.public_key), "a test")
         peer, address = parse_peer_address(victim.network.addresses[0])
-        async with (host := bare.stranger(keys)).run([]):
+        async with bare.running(bare.stranger(keys)) as host:
             await host.connect(PeerInfo(peer, [address]))
             with trio.fail_after(5):
                 while host.get_connected_peers():  # noqa: ASYNC110 - the bare host tells nobody
                     await trio.sleep(0.02)
-            await host.close()
         assert victim.all(PeerRejected)
 
 
@@ -340,3 +334,55 @@ async def test_small_reads_are_served_from_one_large_read() -> None:
     reader = upstream.Buffered(stream)  # type: ignore[arg-type]
     assert [await reader.read(n) for n in (1, 3, 100, 2)] == [b"a", b"bcd", b"efgh", b"ab"]
     assert stream.reads == 2
+
+
+# ---- random messages ----
+
+
+def random_rpc(stream: random.Random) -> bytes:
+    """A GossipSub message of valid form and senseless content, sometimes with flipped bits."""
+
+    def blob() -> bytes:
+        return stream.randbytes(stream.choice((0, 1, 8, 32, 38, 300)))
+
+    def topic() -> str:
+        return stream.choice((RECORDS, PRESENCE, "unknown", ""))
+
+    rpc = rpc_pb2.RPC()
+    for _ in range(stream.randrange(3)):
+        rpc.publish.add(
+            from_id=blob(),
+            data=blob(),
+            seqno=blob(),
+            topicIDs=[topic()],
+            signature=blob(),
+            key=stream.choice((b"", blob())),
+        )
+    for _ in range(stream.randrange(3)):
+        rpc.subscriptions.add(subscribe=stream.random() < 0.5, topicid=topic())
+    for _ in range(stream.randrange(3)):
+        rpc.control.ihave.add(topicID=topic(), messageIDs=[blob() for _ in range(3)])
+        rpc.control.iwant.add(messageIDs=[blob() for _ in range(3)])
+        rpc.control.graft.add(topicID=topic())
+        rpc.control.prune.add(topicID=topic(), backoff=stream.getrandbits(64), peers=[rpc_pb2.PeerInfo(peerID=blob())])
+        rpc.control.idontwant.add(messageIDs=[blob()])
+    if stream.random() < 0.1:
+        rpc.senderRecord = blob()
+    data = bytearray(bare.framed(rpc))
+    if stream.random() < 0.1:
+        data[stream.randrange(len(data))] ^= 1 << stream.randrange(8)
+    return bytes(data)
+
+
+async def test_a_thousand_senseless_messages_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossip.guard.MAX_OFFENCES", 10**9)
+    source = random.Random(7)
+    async with node(tmp_path / "victim") as victim:
+        async with stranger_to(victim) as (host, peer):
+            stream = await meshsub(host, peer)
+            for _ in range(1000):
+                try:
+                    await stream.write(random_rpc(source))
+                except BaseLibp2pError:  # garbage: the victim has ended this stream
+                    stream = await meshsub(host, peer)
+        assert await serves_others(victim, tmp_path)

@@ -1,0 +1,128 @@
+"""Addresses, peer exchange and finding back, over real sockets."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from multiaddr import Multiaddr
+
+from gossip import peers, sync
+from gossip.events import PeerRejected, SyncFinished, Trouble
+from gossip.frames import Frames, PeerGone
+from gossip.host import AddressError, parse_peer_address, peer_id_of, reachable
+from gossip.identity import new_identity
+from tests.gossip import bare
+from tests.gossip.nodes import field_of_nodes, node, record
+
+
+def test_a_peers_address_is_read_and_everything_else_is_a_named_error() -> None:
+    name = peer_id_of(new_identity().author)
+    peer, address = parse_peer_address(f"/ip4/192.0.2.1/tcp/4001/p2p/{name}")
+    assert (str(peer), str(address)) == (name, "/ip4/192.0.2.1/tcp/4001")
+    for text in ("", "x", "/ip4/192.0.2.1/tcp/4001", f"/ip4/192.0.2.1/p2p/{name}", "/ip4/192.0.2.1/tcp/1/p2p/QmX"):
+        with pytest.raises(AddressError, match="paste the whole line"):
+            parse_peer_address(text)
+
+
+def test_the_peer_id_of_an_author_is_libp2ps() -> None:
+    keys = bare.create_new_key_pair()
+    assert peer_id_of(keys.public_key.to_bytes()) == str(ID.from_pubkey(keys.public_key))
+
+
+def test_addresses_are_ordered_by_reach() -> None:
+    given = [Multiaddr(f"/ip4/{ip}/tcp/1") for ip in ("127.0.0.1", "192.168.0.7", "8.8.8.8")]
+    assert [str(a) for a in reachable(given)] == [
+        "/ip4/8.8.8.8/tcp/1",
+        "/ip4/192.168.0.7/tcp/1",
+        "/ip4/127.0.0.1/tcp/1",
+    ]
+
+
+async def test_a_node_that_lost_everyone_finds_those_it_met(tmp_path: Path) -> None:
+    async with field_of_nodes(tmp_path) as field:
+        first = await field.start("first")
+        identity = new_identity()
+        one = await field.start("one", bootstrap=first.network.addresses)
+        two = await field.start("two", identity=identity, bootstrap=first.network.addresses)
+        await one.until(lambda: len(one.network.peers()) == 2)
+        await one.until(lambda: len(one.all(SyncFinished)) >= 2)
+        listen = [two.network.addresses[0].split("/p2p/")[0]]
+        await field.stop("first")
+        await field.stop("two")
+        await one.until(lambda: not one.network.peers())
+        again = await field.start("two", identity=identity, listen=listen)
+        await again.until(lambda: [peer.peer for peer in again.network.peers()] == [one.peer])
+
+
+GARBAGE = {
+    "nothing": b"",
+    "text": b"hello, world",
+    "a huge length": b"\xff\xff\xff\xff",
+    "not msgpack": b"\x00\x00\x00\x01\xc1",
+    "half a frame": b"\x00\x00\x01\x00abc",
+}
+
+
+@pytest.mark.parametrize("protocol", [sync.PROTOCOL, peers.PROTOCOL])
+async def test_garbage_on_our_own_protocols_does_no_harm(protocol: str, tmp_path: Path) -> None:
+    async with node(tmp_path / "victim") as victim:
+        peer, address = parse_peer_address(victim.network.addresses[0])
+        async with bare.running(bare.stranger()) as host:
+            await host.connect(PeerInfo(peer, [address]))
+            for data in GARBAGE.values():
+                stream = await host.new_stream(peer, [TProtocol(protocol)])
+                await stream.write(data)
+            await trio.sleep(0.2)
+        async with node(tmp_path / "other", bootstrap=victim.network.addresses) as other:
+            said = await victim.say()
+            await other.until(lambda: other.log.has(said.id))
+        assert not victim.all(Trouble)
+
+
+async def give(host: BasicHost, peer: ID, raw: bytes) -> None:
+    """Lead an exchange with `peer` in which it is given these bytes for a record."""
+    stream = await host.new_stream(peer, [TProtocol(sync.PROTOCOL)])
+    frames = Frames(stream, budget=1 << 24)
+    await frames.send("hello", 1, "test")
+    await frames.receive()
+    await frames.send("ids?")
+    while (await frames.receive())[1]:
+        pass
+    await frames.send("give", [raw])
+    await frames.receive()
+    await frames.send("bye")
+
+
+async def test_a_stranger_that_gives_forged_records_again_and_again_is_shut_out(tmp_path: Path) -> None:
+    true = record(new_identity())
+    async with node(tmp_path / "victim") as victim:
+        peer, address = parse_peer_address(victim.network.addresses[0])
+        async with bare.running(bare.stranger()) as host:
+            await host.connect(PeerInfo(peer, [address]))
+            await give(host, peer, true.raw)
+            await victim.until(lambda: bool(victim.all(SyncFinished)))
+            with trio.fail_after(10):
+                while not victim.all(PeerRejected):
+                    with pytest.raises((PeerGone, BaseLibp2pError)):
+                        await give(host, peer, true.raw[:-64] + bytes(64))
+            await victim.until(lambda: not victim.network.peers())
+        assert [item[1] for item in victim.log.ids()] == [true.id]
+
+
+async def test_a_peer_that_names_garbage_as_peers_is_blamed(tmp_path: Path) -> None:
+    async def answer(stream: INetStream) -> None:
+        frames = Frames(stream, budget=1 << 20)
+        await frames.receive()
+        await frames.send("peers", [b"garbage", bytes(5000)])
+
+    async with bare.running(bare.stranger(), bare.ANY) as host:
+        host.set_stream_handler(peers.PROTOCOL, answer)
+        name = str(host.get_id())
+        async with node(tmp_path / "a", bootstrap=[f"{host.get_transport_addrs()[0]}/p2p/{name}"]) as a:
+            await a.until(lambda: name in a.network._guard._peers)
