@@ -39,11 +39,14 @@ class Ended:
         exit_code: the program's; negative for the signal that ended it.
         stopped: which limit it broke and in words, or None if it ended by itself.
         seconds: wall time from start to end.
+        peak_memory_mb: the most resident memory that its tree was seen to hold, looking five times a second;
+            None if it ended before the first look.
     """
 
     exit_code: int
     stopped: tuple[Cause, str] | None
     seconds: float
+    peak_memory_mb: float | None = None
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:
@@ -113,6 +116,7 @@ async def run_limited(
     )
     running = trio.CancelScope(deadline=started + wall_seconds)
     broken: list[tuple[Cause, str]] = []
+    seen: list[int] = []
 
     def stop(cause: Cause, reason: str) -> None:
         broken.append((cause, reason))
@@ -123,7 +127,7 @@ async def run_limited(
         assert process.stdout is not None
         assert process.stderr is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, process.pid, folder, limits, stop)
+            nursery.start_soon(_watch, process.pid, folder, limits, stop, seen.append)
             async with trio.open_nursery() as readers:
                 readers.start_soon(_read, process.stdout, False, budget, on_line)
                 readers.start_soon(_read, process.stderr, True, budget, on_line)
@@ -142,7 +146,12 @@ async def run_limited(
                 if pipe is not None:
                     await pipe.aclose()
     assert process.returncode is not None
-    return Ended(process.returncode, broken[0] if broken else None, trio.current_time() - started)
+    return Ended(
+        process.returncode,
+        broken[0] if broken else None,
+        trio.current_time() - started,
+        max(seen) / _MB if any(seen) else None,
+    )
 
 
 class _OutputBudget:
@@ -182,10 +191,13 @@ async def _read(
         on_line(pending.decode(errors="replace"), error)
 
 
-async def _watch(pid: int, folder: Path, limits: Limits, stop: Callable[[Cause, str], None]) -> None:
+async def _watch(
+    pid: int, folder: Path, limits: Limits, stop: Callable[[Cause, str], None], on_memory: Callable[[int], None]
+) -> None:
     """Poll what the kernel does not limit for a whole tree: resident memory, number of processes, disk."""
     while True:
         processes, memory, disk = await trio.to_thread.run_sync(_measure, pid, folder)
+        on_memory(memory)
         if memory > limits.memory_mb * _MB:
             stop("oom", f"used more than {limits.memory_mb:,} MB of memory")
         elif processes > limits.processes:

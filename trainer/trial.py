@@ -41,7 +41,8 @@ class Trial:
         value: the metric; None unless the status is `ok`.
         reason: why it failed, one printable line; empty if it did not.
         seconds: wall time of the whole trial, from the start of the process to its end.
-        metrics: the finite numbers of the program's summary, the metric among them.
+        metrics: the finite numbers of the program's summary, the metric among them; and `peak_memory_mb` as
+            seen from outside, where the program does not say.
         log_tail: the last printable lines of its output, for a person or a model to read.
     """
 
@@ -98,6 +99,7 @@ async def run_trial(
             on_line=on_line,
             limit_data=device == "cpu",
         )
+    measured = {} if ended.peak_memory_mb is None else {"peak_memory_mb": ended.peak_memory_mb}
     status, reason = judge_end(task.metric.name, ended, output)
     return Trial(
         seed=seed,
@@ -105,7 +107,7 @@ async def run_trial(
         value=output.numbers[task.metric.name] if status == "ok" else None,
         reason=reason,
         seconds=ended.seconds,
-        metrics=output.numbers,
+        metrics=measured | output.numbers,
         log_tail=output.tail,
     )
 

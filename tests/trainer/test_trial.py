@@ -37,7 +37,8 @@ async def test_a_good_trial_has_its_value_and_numbers_to_the_last_bit(workspace:
     """
     trial = await run(toy_task(program), workspace, seed=7)
     assert (trial.status, trial.value, trial.reason, trial.seed) == ("ok", 0.1 + 0.2, "", 7)
-    assert trial.metrics == {"score": 0.1 + 0.2, "num_steps": 12.0}
+    assert trial.metrics["score"] == trial.value
+    assert trial.metrics["num_steps"] == 12.0
     assert 0 < trial.seconds < 20
     assert trial.log_tail.splitlines()[0] == "warming up"
 
@@ -86,6 +87,21 @@ async def test_a_program_is_told_what_it_needs_and_nothing_of_the_node(
     allowed |= {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
     allowed |= {"PYTHONUSERBASE", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"}
     assert set(seen) - set(told) <= allowed
+
+
+async def test_peak_memory_is_measured_from_outside_unless_the_program_says(workspace: Path) -> None:
+    program = """
+        import os, time
+        if os.fork() == 0:
+            x = b"x" * 50_000_000
+            time.sleep(1)
+            os._exit(0)
+        os.wait()
+        print("---\\nscore: 1")
+    """
+    assert 50 < (await run(toy_task(program), workspace)).metrics["peak_memory_mb"] < 200
+    said = await run(toy_task(program.replace("score: 1", r"score: 1\npeak_memory_mb: 7")), workspace)
+    assert said.metrics["peak_memory_mb"] == 7.0
 
 
 async def test_the_program_runs_alone_in_its_folder_with_no_input(workspace: Path) -> None:

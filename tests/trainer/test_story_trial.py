@@ -1,0 +1,52 @@
+"""The built-in task through the trainer, at a small budget: the same recipe and seed give the same bits."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from trainer.data import prepare_data
+from trainer.task import Budget, Task, load_task
+from trainer.trial import Trial, run_trial
+
+SMALL = {"flops": 2e10, "tokens": 8192.0}
+SPENT = {"flops": "flops", "tokens": "total_tokens"}
+REPORTED = {"training_seconds", "eval_seconds", "total_tokens", "flops", "num_steps", "num_params", "peak_memory_mb"}
+
+
+@pytest.fixture(scope="module")
+def story() -> Task:
+    return load_task("story-cpu")
+
+
+@pytest.fixture(scope="module")
+def data(story: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = trio.run(prepare_data, story, tmp_path_factory.mktemp("data"))
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("kind", ["flops", "tokens"])
+async def test_one_seed_gives_bit_identical_values_and_another_seed_another(
+    story: Task, data: Path, tmp_path: Path, kind: str
+) -> None:
+    budget = Budget.model_validate({"kind": kind, "amount": SMALL[kind]})
+
+    async def trial(seed: int) -> Trial:
+        done = await run_trial(story, story.files, seed, workspace=tmp_path, data=data, budget=budget)
+        assert done.status == "ok", done.reason
+        return done
+
+    first, again, other = await trial(1), await trial(1), await trial(2)
+    assert repr(first.value) == repr(again.value)
+    assert other.value != first.value
+    assert first.metrics.keys() >= REPORTED | {story.metric.name}
+    spent = first.metrics[SPENT[kind]]
+    assert spent == again.metrics[SPENT[kind]]
+    step = spent / first.metrics["num_steps"]
+    assert SMALL[kind] <= spent < SMALL[kind] + 1.001 * step, "the budget is spent, and not a step more"
+
+
+def test_every_knob_is_a_constant_of_the_program_with_an_allowed_default(story: Task) -> None:
+    assert len(story.knobs) >= 20
+    assert all(knob.check(knob.default) == knob.default for knob in story.knobs.values())
