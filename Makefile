@@ -1,0 +1,42 @@
+# make join    set up and start a node (make join ARGS="--bootstrap /ip4/…" for its options)
+# make test    set up and run the tests
+# make check   linters, types, layering
+# make bench   measure the figures of docs/benchmarks.md (takes half an hour)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+ARGS ?=
+
+.PHONY: join setup test check bench clean
+
+join: setup
+	@exec $(BIN)/arnode join $(ARGS)
+
+setup: $(VENV)/.arnode
+
+$(VENV)/.arnode: pyproject.toml
+	@scripts/require-system $(PYTHON)
+	@echo "setting up $(VENV): a few minutes, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.arnode-dev: $(VENV)/.arnode
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+test: $(VENV)/.arnode-dev
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.arnode-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.arnode-dev
+	bench/all $(BIN)/python
+
+clean:
+	rm -rf $(VENV) build *.egg-info
