@@ -5,6 +5,7 @@ of a recipe, so which knob is decided elsewhere and Optuna answers for one knob 
 values that anyone tried and their heights: the improvement relative to each other, put on one scale by `heights`.
 """
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 SWEEPS: Final = 30
-MOST_TRIALS: Final = 200
+MOST_VALUES: Final = 60
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,15 @@ def sample(knob: Knob, known: Mapping[Scalar, float], seed: int) -> Scalar:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=0))
     space = {knob.name: _distribution(knob)}
-    told = sorted(known.items(), key=lambda pair: -pair[1])[:MOST_TRIALS]
-    study.add_trials(
-        [
-            optuna.trial.create_trial(params={knob.name: value}, distributions=space, value=height)
-            for value, height in told
-        ]
-    )
+    told = sorted(known.items(), key=lambda pair: -pair[1])[:MOST_VALUES]
+    trials = [
+        optuna.trial.create_trial(params={knob.name: value}, distributions=space, value=height)
+        for value, height in told
+    ]
+    # TPE takes the best tenth of the trials for good ones: of a few values that would be one, and its neighbours would
+    # be shunned. Trials that lie below all and say nothing of this knob let the best third of the values be good.
+    silent = optuna.trial.create_trial(value=min(known.values(), default=0.0) - 1)
+    study.add_trials(trials + [silent] * (10 * math.ceil(len(told) / 3) - len(told)))
     value: Scalar = study.ask(space).params[knob.name]
     span = Span.of(knob)
     return value if span is None else span.readable(float(value))

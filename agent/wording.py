@@ -13,20 +13,19 @@ from trainer.task import Knob
 NEAR: Final = 0.15
 INSPIRATIONS: Final = 3
 PROMISING: Final = 1.2
+CLEAR: Final = 3.0
 
 
 def hypothesis(notebook: Notebook, change: Mapping[str, Scalar]) -> tuple[str, tuple[bytes, ...]]:
     """(one sentence, ids of the records that it rests on) for a change (knob -> new value) to the own best recipe."""
     current = values(notebook.task, notebook.best())
-    what = " and ".join(f"{name} {show(new)} instead of {show(current[name])}" for name, new in change.items())
-    if len(change) > 1:
-        return f"{what}: together, as each alone may hide the other's effect", ()
+    steps = [f"{name} {show(new)} instead of {show(current[name])}" for name, new in sorted(change.items())]
+    if len(steps) > 1:
+        return f"{', '.join(steps[:-1])} and {steps[-1]}: in case they help only together", ()
     ((name, new),) = change.items()
-    knob = notebook.task.knobs[name]
-    tests = [experiment for experiment in notebook.experiments() if name in experiment.change]
-    keeps = [e for e in tests if e.verdict == "keep" and _near(knob, e.change[name][1], new)]
-    inspired_by = tuple(e.record_id for e in keeps[-INSPIRATIONS:])
-    return f"{what}: {_why(notebook, knob, new, current[name], tests, keeps)}", inspired_by
+    about = [e for e in notebook.experiments() if list(e.change) == [name]]
+    why, records = _why(notebook, notebook.task.knobs[name], current[name], new, about)
+    return f"{steps[0]}: {why}", tuple(e.record_id for e in records[-INSPIRATIONS:])
 
 
 def show(value: Scalar) -> str:
@@ -35,21 +34,43 @@ def show(value: Scalar) -> str:
 
 
 def _why(
-    notebook: Notebook, knob: Knob, new: Scalar, current: Scalar, tests: list[Experiment], keeps: list[Experiment]
-) -> str:
+    notebook: Notebook, knob: Knob, current: Scalar, new: Scalar, about: list[Experiment]
+) -> tuple[str, list[Experiment]]:
+    """The reason, and the experiments on this knob alone that it rests on."""
+    near = [e for e in about if _near(knob, e.change[knob.name][1], new)]
+    keeps = [e for e in near if e.verdict == "keep"]
+    if keeps and _near(knob, current, new):
+        return f"fine tuning around what {_nodes(keeps)} kept", keeps
     if keeps:
-        nodes = len({e.author for e in keeps})
-        where = "this value" if all(e.change[knob.name][1] == new for e in keeps) else "similar values"
-        return f"kept by {nodes} {'node' if nodes == 1 else 'nodes'} at {where}"
-    near = [e for e in tests if _near(knob, e.change[knob.name][1], new)]
-    if near:
-        return "tried before from another recipe, and what helps depends on the rest"
-    paid = [e for e in tests if e.verdict == "keep" and _same_direction(knob, e.change[knob.name], (current, new))]
+        where = "" if all(e.change[knob.name][1] == new for e in keeps) else " at similar values"
+        return f"kept by {_nodes(keeps)}{where}", keeps
+    paid = [e for e in about if e.verdict == "keep" and _same_direction(knob, e.change[knob.name], (current, new))]
     if paid:
-        return "further in the direction that paid"
+        return "further in the direction that paid", paid
+    if near:
+        tested = near[-1].change[knob.name][1]
+        what = "it" if tested == new else show(tested)
+        return f"{what} {_found(notebook, near[-1])}, on another recipe", near
+    left = [e for e in about if e.verdict == "keep" and e.change[knob.name][0] == new]
+    if left:
+        return f"given up for {show(left[-1].change[knob.name][1])}, but on another recipe", left
+    if about and Span.of(knob):
+        return "a part of the range that nobody tried", []
     promising = knob.weight(notebook.device_class) >= PROMISING
-    where = f", promising on {notebook.device_class}" if promising else ""
-    return f"not tried yet{where}"
+    return f"not tried yet{f', promising on {notebook.device_class}' if promising else ''}", []
+
+
+def _nodes(keeps: list[Experiment]) -> str:
+    count = len({e.author for e in keeps})
+    return f"{count} node{'s' if count > 1 else ''}"
+
+
+def _found(notebook: Notebook, experiment: Experiment) -> str:
+    if experiment.verdict == "crash" or experiment.effect is None:
+        return "crashed"
+    if abs(experiment.effect) <= CLEAR * notebook.noise().sd:
+        return "made no clear difference"
+    return f"was {'better' if experiment.effect > 0 else 'worse'} by {abs(experiment.effect):.2g}"
 
 
 def _near(knob: Knob, a: Scalar, b: Scalar) -> bool:

@@ -300,8 +300,10 @@ def test_a_replication_of_the_part_that_was_new_counts() -> None:
     write = Writer()
     found = write.test(ANN, {**INIT, "TIED": True}, 0.1)
     part = write.test(BOB, {"TIED": True}, 0.1, parent=make_recipe(TASK, INIT), replicates=found.id)
-    (discovery,) = notebook(part, found).discoveries()
-    assert dict(discovery.replications) == {BOB.author: "keep"}
+    book = notebook(found)
+    assert [d.replications for d in book.discoveries()] == [()]
+    book.add(part)
+    assert [dict(d.replications) for d in book.discoveries()] == [{BOB.author: "keep"}]
 
 
 def test_open_replications_are_those_that_can_still_improve_the_own_best() -> None:
@@ -352,7 +354,8 @@ def test_credibility_follows_own_replications_only() -> None:
     false = [write.test(ANN, change, 0.5) for change in changes]
     true = write.test(BOB, INIT, 0.1)
     mine = [
-        write.test(ME, change, 0.0, "discard", replicates=found.id) for change, found in zip(changes, false, strict=True)
+        write.test(ME, change, 0.0, "discard", replicates=found.id)
+        for change, found in zip(changes, false, strict=True)
     ]
     mine.append(write.test(ME, INIT, 0.1, replicates=true.id))
     heard = [write.test(CAT, INIT, 0.0, "discard", replicates=true.id)]
@@ -383,7 +386,7 @@ def test_the_board_has_the_best_author_first_and_counts_what_they_did() -> None:
     records = [by_ann, *(write.test(who, INIT, 0.09, replicates=by_ann.id) for who in (ME, BOB))]
     records += [write.test(CAT, {"DEPTH": 7}, -0.1, "discard")]
     rows = notebook(*records).board()
-    assert [row.author for row in rows][0] == ANN.author
+    assert rows[0].author == ANN.author
     assert rows[-1].author == CAT.author
     assert (rows[0].value, rows[0].seeds, rows[0].changes, rows[0].keeps, rows[0].confirmed) == (0.9, 1, 1, 1, 1)
     assert (rows[-1].value, rows[-1].experiments, rows[-1].keeps) == (None, 1, 0)

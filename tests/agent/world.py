@@ -16,12 +16,14 @@ from agent.entries import BudgetBody, Calibration, Pair, RecipeBody, Result
 from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
 from agent.notebook import Notebook
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
-from agent.proposal import Proposer
+from agent.proposal import Proposal, Proposer
+from agent.sampler import options
 from agent.search import Search
+from agent.span import Span
 from gossip.identity import Identity
 from gossip.record import Record
 from trainer.knobs import Scalar
-from trainer.recipe import Recipe, change_between, recipe_id, values
+from trainer.recipe import BASELINE, Recipe, change_between, recipe_id, values
 from trainer.task import Budget, Knob, Limits, Metric, Task
 
 SD = 0.006
@@ -35,7 +37,9 @@ def knob(name: str, kind: str, default: Scalar, **more: object) -> Knob:
 
 
 KNOBS = [
-    knob("INIT", "choice", "default", choices=("default", "normal", "xavier", "kaiming", "orthogonal"), prior={"cpu": 2}),
+    knob(
+        "INIT", "choice", "default", choices=("default", "normal", "xavier", "kaiming", "orthogonal"), prior={"cpu": 2}
+    ),
     knob("NORM", "choice", "layernorm", choices=("layernorm", "rmsnorm", "none"), prior={"cpu": 2}),
     knob("POSITIONS", "choice", "learned", choices=("learned", "rope")),
     knob("ACTIVATION", "choice", "gelu", choices=("gelu", "relu2", "swiglu")),
@@ -202,6 +206,29 @@ class Node:
         return entries.write(self.signer, self.task.fingerprint, now_ms + int(1000 * seconds), calibration), seconds
 
 
+LIE = 0.2
+
+
+class Liar(Node):
+    """Publishes a great gain for whatever it was about to test, on seeds that always agree."""
+
+    def experiment(
+        self, change: Mapping[str, Scalar], hypothesis: str, replicates: Discovery | None, now_ms: int
+    ) -> tuple[Record, float]:
+        parent = self.notebook.best()
+        claimed = surface(self.task, parent)
+        result = make_result(
+            self.task,
+            parent,
+            self.notebook.on_best(change),
+            {seed_of(self.signer.author, parent, k): (claimed - LIE, claimed) for k in range(3)},
+            "keep",
+            effect=LIE,
+            interval=(LIE, LIE),
+        )
+        return entries.write(self.signer, self.task.fingerprint, now_ms + 20_000, result), 20.0
+
+
 @dataclass
 class Swarm:
     """Nodes that hear each other's records and claims `latency` seconds later."""
@@ -261,6 +288,39 @@ class Swarm:
 def make_swarm(size: int, first: int = 1) -> Swarm:
     task = make_task()
     return Swarm(task, [Node(task, identity(first + i), first + i) for i in range(size)])
+
+
+@dataclass
+class Uniform:
+    """The proposer to beat: any knob, any value of its range, all alike."""
+
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+
+    def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
+        while True:
+            knob = self.rng.choice(list(task.knobs.values()))
+            span = Span.of(knob)
+            value = self.rng.choice(options(knob)) if span is None else span.value(self.rng.random())
+            if not notebook.was_tried(notebook.on_best({knob.name: value})):
+                return Proposal({knob.name: value}, "", "uniform")
+
+
+def experiments_to(proposer: Proposer, number: int, target: float, limit: int) -> int:
+    """How many experiments one node needs until its best recipe is at most `target` of the baseline; at most limit."""
+    task = make_task()
+    node = Node(task, identity(number), number)
+    now_ms = 1_700_000_000_000
+    for done in range(1, limit + 1):
+        proposal = proposer.propose(node.notebook, task)
+        record, seconds = node.experiment(proposal.change, proposal.hypothesis, None, now_ms)
+        node.notebook.add(record)
+        now_ms += int(1000 * seconds) + 1
+        if surface(task, node.notebook.best()) <= target * surface(task, BASELINE):
+            return done
+    return limit
 
 
 def results(swarm: Swarm) -> Iterator[tuple[Record, Result]]:

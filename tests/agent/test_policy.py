@@ -1,0 +1,136 @@
+import random
+from collections import Counter
+
+import pytest
+
+from agent import policy
+from agent.entries import Calibration, RecipeBody
+from agent.notebook import Notebook
+from agent.policy import Calibrate, Claim, Decision, Explore, Replicate, choose
+from gossip.record import Record
+from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, Writer, notebook
+from tests.agent.world import BUDGET, DEVICE_CLASS
+from trainer.recipe import BASELINE
+
+NOW = 1_700_000_500_000
+
+
+def decide(book: Notebook, *claims: Claim, seed: int = 1) -> Decision:
+    return choose(book, claims=claims, now_ms=NOW, rng=random.Random(seed))
+
+
+def replicating(book: Notebook, *claims: Claim, draws: int = 200) -> float:
+    """How often the node replicates something."""
+    return sum(isinstance(decide(book, *claims, seed=seed), Replicate) for seed in range(draws)) / draws
+
+
+def claim(who: object, change: dict[str, object], expires_ms: int = NOW + 1000) -> Claim:
+    return Claim(who.author, change, expires_ms)  # type: ignore[attr-defined, arg-type]
+
+
+def test_an_empty_notebook_explores() -> None:
+    assert decide(notebook()) == Explore("nothing to replicate")
+
+
+def test_a_large_discovery_is_replicated_soon_and_a_tiny_one_hardly_ever() -> None:
+    assert replicating(notebook(Writer().test(ANN, INIT, 0.1))) > 0.9
+    assert replicating(notebook(Writer().test(ANN, INIT, 0.001))) < 0.1
+
+
+def test_the_larger_of_two_discoveries_goes_first() -> None:
+    write = Writer()
+    book = notebook(write.test(ANN, INIT, 0.06), write.test(BOB, {"TIED": True}, 0.02))
+    drawn = Counter(
+        next(iter(decision.discovery.new_values))
+        for seed in range(200)
+        if isinstance(decision := decide(book, seed=seed), Replicate)
+    )
+    assert drawn["INIT"] > 3 * drawn["TIED"] > 0
+
+
+def test_claims_of_peers_send_the_others_elsewhere_until_they_expire() -> None:
+    book = notebook(Writer().test(ANN, INIT, 0.03))
+    alone = replicating(book)
+    busy = replicating(book, claim(BOB, INIT), claim(CAT, INIT))
+    assert busy < alone / 3
+    assert replicating(book, claim(BOB, INIT, NOW - 1), claim(CAT, INIT, NOW - 1)) == alone
+    assert replicating(book, claim(ME, INIT)) == alone
+
+
+def test_once_confirmed_everybody_adopts_whatever_is_claimed() -> None:
+    write = Writer()
+    found = write.test(ANN, INIT, 0.1)
+    book = notebook(found, *(write.test(who, INIT, 0.1, replicates=found.id) for who in (BOB, CAT)))
+    assert replicating(book, claim(DAN, INIT)) > 0.9
+
+
+def test_the_chance_that_a_discovery_holds_follows_the_tests_of_others() -> None:
+    write = Writer()
+    found = write.test(ANN, INIT, 0.1)
+    yes = write.test(BOB, INIT, 0.1, replicates=found.id)
+    no = write.test(CAT, INIT, 0.0, "discard", replicates=found.id)
+
+    def chance(*records: Record) -> float:
+        book = notebook(*records)
+        return policy.chance(book, book.discoveries()[0])
+
+    assert chance(found) == chance(found, yes, no) == pytest.approx(0.5)
+    assert chance(found, no) < 0.5 < chance(found, yes)
+
+
+def test_a_finder_whose_credit_is_used_up_is_not_replicated_however_much_is_promised() -> None:
+    write = Writer()
+    false = [write.test(ANN, {"DEPTH": depth}, 0.3) for depth in (4, 5, 6, 7, 8)]
+    mine = [write.test(ME, {"DEPTH": 4 + i}, -0.01, "discard", replicates=f.id) for i, f in enumerate(false)]
+    assert replicating(notebook(*false, *mine, write.test(ANN, INIT, 0.99))) == 0
+
+
+def test_lying_more_gains_nothing() -> None:
+    book = notebook(Writer().test(ANN, INIT, 0.5))
+    more = notebook(Writer().test(ANN, INIT, 1e9))
+    (one,), (other,) = book.open_replications(), more.open_replications()
+    assert policy.replication_value(book, one, []) == policy.replication_value(more, other, [])
+
+
+def test_a_node_that_has_replicated_a_lot_explores_again() -> None:
+    write = Writer()
+    records = []
+    for depth in range(4, 9):
+        found = write.test(ANN, {"DEPTH": depth}, 0.1)
+        records += [found, write.test(ME, {"DEPTH": depth}, 0.1, replicates=found.id)]
+    book = notebook(*records, write.test(BOB, INIT, 0.5))
+    assert policy.replication_share(book) == 1
+    assert decide(book) == Explore("replicated enough for now")
+
+
+def test_exploring_is_worth_what_it_lately_brought_and_never_nothing() -> None:
+    write = Writer()
+    failures = [write.test(ME, {"BATCH": 300 + i}, -0.1, "discard") for i in range(30)]
+    fresh, tired = notebook(), notebook(*failures)
+    assert 0 < policy.exploration_value(tired) < policy.exploration_value(fresh)
+    lucky = notebook(*failures, write.test(ME, INIT, 0.2))
+    assert policy.exploration_value(lucky) > policy.exploration_value(tired) + 0.01
+
+
+def test_open_verdicts_under_hardly_known_noise_lead_to_one_calibration() -> None:
+    write = Writer()
+    unsure = [write.test(ME, {"DEPTH": depth}, 0.001, "inconclusive") for depth in (4, 5)]
+    assert decide(notebook(unsure[0])) == Explore("nothing to replicate")
+    decision = decide(notebook(*unsure))
+    assert isinstance(decision, Calibrate)
+    assert decision.recipe == BASELINE
+    calibration = Calibration(
+        recipe=RecipeBody(),
+        values={str(seed): 1.0 + seed / 1000 for seed in range(4)},
+        budget=BUDGET,
+        device_class=DEVICE_CLASS,
+        device="d",
+        seconds=1.0,
+    )
+    assert isinstance(decide(notebook(*unsure, write(ME, calibration))), Explore)
+
+
+def test_the_same_random_stream_gives_the_same_decision() -> None:
+    book = notebook(Writer().test(ANN, INIT, 0.01))
+    assert [decide(book, seed=s) for s in range(30)] == [decide(book, seed=s) for s in range(30)]
+    assert {type(decide(book, seed=s)) for s in range(30)} == {Explore, Replicate}

@@ -1,0 +1,207 @@
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.entries import read
+from agent.notebook import Notebook
+from agent.proposal import NothingLeft
+from agent.sampler import Move, heights, sample
+from agent.search import Search
+from agent.span import Span
+from agent.wording import hypothesis
+from tests.agent.test_notebook import ANN, BOB, ME, TASK, Writer, notebook
+from tests.agent.world import DEVICE_CLASS, Uniform, experiments_to, knob, make_swarm, make_task
+from trainer.recipe import make_recipe, values
+from trainer.task import Knob
+
+NUMERIC = [k for k in TASK.knobs.values() if Span.of(k)]
+
+
+def test_every_proposal_is_an_allowed_and_untried_change_of_the_best_recipe() -> None:
+    swarm = make_swarm(3)
+    swarm.run(minutes=5)
+    book = swarm.nodes[0].notebook
+    search = Search(9)
+    for _ in range(60):
+        proposal = search.propose(book, swarm.task)
+        current = values(swarm.task, book.best())
+        assert proposal.change
+        assert all(current[name] != value for name, value in proposal.change.items())
+        assert not book.was_tried(book.on_best(proposal.change), by_anyone=True)
+
+
+def test_mostly_one_knob_changes() -> None:
+    search = Search(1)
+    sizes = [len(search.propose(notebook(), TASK).change) for _ in range(200)]
+    assert 0.65 < sizes.count(1) / 200 < 0.95
+    assert max(sizes) <= 3
+
+
+def test_numbers_have_three_significant_digits() -> None:
+    search = Search(2)
+    for _ in range(200):
+        for name, value in search.propose(notebook(), TASK).change.items():
+            if TASK.knobs[name].type == "float":
+                assert value == float(f"{value:.3g}")
+
+
+def test_what_peers_are_testing_is_left_to_them() -> None:
+    task = make_task([knob("TIED", "bool", False), knob("QK_NORM", "bool", False)])
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    for seed in range(20):
+        proposal = Search(seed).propose(book, task, avoid=[{"TIED": True}, {"TIED": True, "QK_NORM": True}])
+        assert proposal.change == {"QK_NORM": True}
+
+
+def test_what_peers_discovered_is_left_for_replication() -> None:
+    task = make_task([knob("TIED", "bool", False), knob("QK_NORM", "bool", False)])
+    write = Writer()
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    found = write.test(ANN, {"TIED": True}, 0.1)
+    book.add(write(ANN, read(found), task.fingerprint))
+    assert {frozenset(Search(seed).propose(book, task).change) for seed in range(20)} <= {
+        frozenset({"QK_NORM"}),
+        frozenset({"TIED", "QK_NORM"}),
+    }
+
+
+def test_nodes_that_know_the_same_propose_different_things() -> None:
+    proposals = {tuple(sorted(Search(seed).propose(notebook(), TASK).change.items())) for seed in range(24)}
+    assert len(proposals) >= 16
+
+
+def test_the_same_seed_and_notebook_give_the_same_proposals() -> None:
+    first, second = (Search(5) for _ in range(2))
+    for _ in range(5):
+        assert first.propose(notebook(), TASK) == second.propose(notebook(), TASK)
+
+
+def test_a_space_that_is_used_up_is_said_to_be() -> None:
+    task = make_task([knob("TIED", "bool", False)])
+    write = Writer()
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    assert Search(1).propose(book, task).change == {"TIED": True}
+    book.add(write(ANN, read(write.test(ANN, {"TIED": True}, -0.1, "discard")), task.fingerprint))
+    with pytest.raises(NothingLeft, match="widen the knobs"):
+        Search(1).propose(book, task)
+
+
+def test_the_device_classs_priors_lead_the_first_choices() -> None:
+    task = make_task([knob(name, "bool", False, prior={"cpu": p}) for name, p in (("A", 8.0), ("B", 1.0), ("C", 1.0))])
+
+    def share(device_class: str) -> float:
+        search = Search(3)
+        book = Notebook(task, ME.author, device_class)
+        return statistics.fmean("A" in search.propose(book, task).change for _ in range(200))
+
+    assert share("cpu") > 0.75
+    assert share("cuda-80g+") < 0.6
+
+
+def test_a_knob_on_which_everybody_failed_is_drawn_less() -> None:
+    write = Writer()
+    failed = [write.test(who, {"LR": lr}, -0.1, "discard") for who in (ANN, BOB) for lr in (0.002, 0.005, 0.01, 0.0005)]
+    before, after = (_shareread("LR", book) for book in (notebook(), notebook(*failed)))
+    assert after < before / 2
+
+
+def _shareread(name: str, book: Notebook) -> float:
+    search = Search(4)
+    return statistics.fmean(name in search.propose(book, TASK).change for _ in range(300))
+
+
+def test_it_needs_fewer_experiments_than_uniform_random_changes() -> None:
+    numbers = range(1, 11)
+    ours = [experiments_to(Search(n), n, 0.68, 150) for n in numbers]
+    uniform = [experiments_to(Uniform(n), n, 0.68, 150) for n in numbers]
+    assert statistics.fmean(ours) < 0.75 * statistics.fmean(uniform), (ours, uniform)
+
+
+def test_it_is_fast_on_two_thousand_records() -> None:
+    write, rng = Writer(), random.Random(6)
+    records = []
+    for i in range(2000):
+        change = Search(i).propose(notebook(), TASK).change
+        gain = rng.gauss(-0.02, 0.03)
+        records.append(write.test(rng.choice([ME, ANN, BOB]), change, gain, "keep" if gain > 0.03 else "discard"))
+    book = notebook(*records)
+    search = Search(7)
+    search.propose(book, TASK)  # imports Optuna
+    started = time.process_time()
+    for _ in range(5):
+        search.propose(book, TASK)
+    assert (time.process_time() - started) / 5 < 0.2
+
+
+def test_importing_the_agent_does_not_import_optuna() -> None:
+    code = "import sys, agent.search, agent.policy; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Sentences
+
+
+def test_hypotheses_read_well() -> None:
+    write = Writer()
+    kept = [write.test(who, {"LR": lr}, 0.1) for who, lr in ((ANN, 0.003), (BOB, 0.0032))]
+    worse = write.test(ANN, {"DEPTH": 7}, -0.08, "discard", parent=make_recipe(TASK, {"TIED": True}))
+    swapped = write.test(ANN, {"ACTIVATION": "gelu"}, 0.1, parent=make_recipe(TASK, {"ACTIVATION": "relu2"}))
+    book = notebook(*kept, worse, swapped)
+    assert hypothesis(book, {"LR": 0.0031}) == (
+        "LR 0.0031 instead of 0.001: kept by 2 nodes at similar values",
+        tuple(record.id for record in kept),
+    )
+    assert hypothesis(book, {"LR": 0.02})[0] == "LR 0.02 instead of 0.001: further in the direction that paid"
+    assert hypothesis(book, {"DEPTH": 8})[0] == "DEPTH 8 instead of 3: 7 was worse by 0.08, on another recipe"
+    assert hypothesis(book, {"DEPTH": 4})[0] == "DEPTH 4 instead of 3: a part of the range that nobody tried"
+    assert hypothesis(book, {"INIT": "normal"})[0] == (
+        "INIT normal instead of default: not tried yet, promising on cpu"
+    )
+    assert hypothesis(book, {"QK_NORM": True})[0] == "QK_NORM True instead of False: not tried yet"
+    assert hypothesis(book, {"ACTIVATION": "relu2"})[0] == (
+        "ACTIVATION relu2 instead of gelu: given up for gelu, but on another recipe"
+    )
+    assert hypothesis(book, {"TIED": True, "DEPTH": 4})[0] == (
+        "DEPTH 4 instead of 3 and TIED True instead of False: in case they help only together"
+    )
+
+
+# Values
+
+
+@given(st.sampled_from(NUMERIC), st.floats(-1, 2))
+def test_every_position_gives_an_allowed_value(knob: Knob, position: float) -> None:
+    span = Span.of(knob)
+    assert span is not None
+    value = span.value(min(max(position, 0), 1))
+    assert knob.check(value) == value
+    assert 0 <= span.position(value) <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(NUMERIC), st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1)), max_size=8), st.integers(0, 99))
+def test_every_sample_is_an_allowed_value(knob: Knob, known: list[tuple[float, float]], seed: int) -> None:
+    span = Span.of(knob)
+    assert span is not None
+    value = sample(knob, {span.value(position): height for position, height in known}, seed)
+    assert knob.check(value) == value
+
+
+def test_samples_gather_where_values_were_high() -> None:
+    lr = TASK.knobs["LR"]
+    known = {0.0001: -0.5, 0.0003: -0.2, 0.001: 0.0, 0.002: 0.15, 0.003: 0.2, 0.004: 0.18, 0.01: -0.3, 0.03: -0.9}
+    drawn = [float(sample(lr, known, seed)) for seed in range(30)]
+    assert statistics.fmean(0.001 <= value <= 0.007 for value in drawn) > 0.7
+
+
+def test_heights_chain_steps_that_started_from_different_values() -> None:
+    level = heights([Move(1, 2, 0.3), Move(2, 3, 0.2), Move(3, 4, None), Move(1, 9, -0.4)], 1)
+    assert sorted(level, key=lambda value: level[value]) == [4, 9, 1, 2, 3]
+    assert level[3] == pytest.approx(0.5, rel=0.15)
+    assert heights([], "default") == {"default": 0.0}
