@@ -171,6 +171,12 @@ class Connections(INotifee):
         if peer is not None:
             self._tell(PeerLost(peer))
 
+    def forget(self) -> None:
+        """Report all as lost: their connections went down with the host."""
+        for peer in self.peers.values():
+            self._put(PeerLost(peer))
+        self.peers.clear()
+
     def _tell(self, event: Event) -> None:
         self._put(event)
         self.changed.set()

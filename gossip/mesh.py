@@ -77,7 +77,7 @@ class Mesh:
         self._intake = intake
         self._clock = clock
         self._put = put
-        self._blame = blame
+        self.blame = blame
         self._limits = PresenceLimits()
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._lost = 0
@@ -94,12 +94,12 @@ class Mesh:
                 good = True
         except RecordError as error:
             if not isinstance(error, FromTheFuture | Refused):
-                self._blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
+                self.blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
             elif isinstance(error, Refused):
-                self._blame(forwarder, f"a record with a body that is refused ({error})")
+                self.blame(forwarder, f"a record with a body that is refused ({error})")
             return False
         if not good or message.from_id != ED25519_PREFIX + record.author:
-            self._blame(forwarder, "a message that is not its author's, or in the wrong topic")
+            self.blame(forwarder, "a message that is not its author's, or in the wrong topic")
             return False
         return self._pass_on(record, forwarder)
 
@@ -165,7 +165,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
         topics=(mesh.records, mesh.presence),
         max_message_bytes=MAX_BYTES,
         accept=mesh.accept,
-        blame=mesh._blame,
+        blame=mesh.blame,
     )
     try:
         async with background_trio_service(flood), background_trio_service(router):

@@ -151,7 +151,7 @@ class Network:
         self._scope.deadline = trio.current_time() + (CLOSE_SECONDS if self._serving else 0)
 
     async def _serve(self) -> None:
-        self._connections.peers.clear()
+        self._connections.forget()
         async with open_host(
             self._identity, self._listen, admit=self._allowed, max_connections=self._tuning.max_connections
         ) as host:
@@ -195,7 +195,8 @@ class Network:
 
     async def _disconnect(self, swarm: Swarm) -> None:
         async for peer in self._disconnects:
-            await swarm.close_peer(peer)
+            with trio.move_on_after(CLOSE_SECONDS):
+                await swarm.close_peer(peer)
 
     def _report(self, what: str, why: str) -> None:
         self.events.put(Trouble(what, why))

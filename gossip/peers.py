@@ -96,7 +96,7 @@ class Peers:
             if await self.dial(peer, addresses):
                 continue
             failures += 1
-            if failures == 1:
+            if failures == 1 and self._allowed(peer):
                 self._report(f"bootstrap peer {peer}", "it does not answer; trying again until it does")
             await trio.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(1.6 * pause, LONGEST_PAUSE)

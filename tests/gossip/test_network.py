@@ -306,6 +306,7 @@ async def test_the_network_is_built_anew_when_its_machinery_fails(tmp_path: Path
         assert isinstance(event := a.all(Trouble)[0], Trouble)
         assert "a fault nobody foresaw" in event.why
         await b.until(lambda: len(b.all(PeerConnected)) == 2)
+        await a.until(lambda: len(a.all(PeerLost)) == 1)
         assert a.network.addresses == addresses
         said = await b.say()
         await a.until(lambda: a.log.has(said.id))

@@ -309,7 +309,7 @@ async def test_a_frame_that_trickles_is_left(autojump_clock: MockClock) -> None:
         b"\0\0\0\1\xc1",
         b"\0\0\0\1\x90",
         b"\0\0\0\5\x81\x90\x01\x01\x01",
-        b"\0\0\0\4" + b"\x91" * 4,
+        (100_000).to_bytes(4, "big") + b"\x91" * 100_000,
     ],
 )
 async def test_a_frame_that_is_none_is_refused_unread(data: bytes) -> None:
