@@ -58,7 +58,7 @@ def code_lengths(weights: list[int]) -> list[int]:
     Lengths are at most DRAW_BITS (raises ValueError otherwise), and the sum of 2**-length is exactly 1.
     """
     lengths = [0] * len(weights)
-    heap = [(weight, i, (i,)) for i, weight in enumerate(weights)]
+    heap: list[tuple[int, int, tuple[int, ...]]] = [(weight, i, (i,)) for i, weight in enumerate(weights)]
     heapq.heapify(heap)
     while len(heap) > 1:
         (w1, _, left), (w2, order, right) = heapq.heappop(heap), heapq.heappop(heap)
@@ -70,114 +70,146 @@ def code_lengths(weights: list[int]) -> list[int]:
     return lengths
 
 
-# A rule expands to one of its texts, all about equally likely. {slot:list} draws a word and remembers it, {:list}
-# draws and forgets, {slot} recalls, {slot.form} takes another form of it, {a+b} and {a-b} compute, <rule> expands.
+# A rule expands to one of its texts, all about equally likely; a text takes a line, and what is indented deeper
+# continues it. {slot:list} draws a word and remembers it, {:list} draws and forgets, {slot} recalls, {slot.form} takes
+# another form of it, {a+b} and {a-b} compute, <rule> expands a rule.
 RULES = {
-    "story": [
-        "Once {hero:hero} the {:adj} {job:trade} lived in {town:town} with {hero.his} {:adj} {kin:kin} {friend:friend}<tale>",
-        "In {:year}, by the {:adj} {:spot} of {town:town}, {hero:hero} became {job:trade.a}, like {hero.his} {:adj} {kin:kin} "
-        "{friend:friend}<tale>",
-        "{town:town}, {:few} {:month} {:year}. Dear {friend:friend}, I am now {:adj.a}, {:adj} {job:trade} at {n:house} "
-        "{road:street}. <news> <news> <news> <news> Write to {n} {road}, {town}. Your {:adj} {kin:kin}, {hero:hero}.",
-        "Ledger of {hero:hero} {:surname}, {job:trade} in {town:town}, {:year}. In the {job.shop}: {n:many} {g:goods}, {k:many} "
-        "{:adj} {h:goods}. <entry> <entry> Sold to {friend:friend}: {m:few} {g}. <entry> <entry> <entry> Left, says {hero}: "
-        "{n-m} {g}, {k} {h}.",
-        "Diary of {hero:hero} {:surname}, {job:trade}. {:day}, {sky:sky}. <note> <note> My {job.tool} is lost. {:day}, {:sky}. "
-        "<note> <note> {:day}, {sky} again. <note> Found my {job.tool} {:near} the {:adj} {:spot}.",
-        "Lost in {town:town}, {:few} {:month} {:year}, {:near} the {:adj} {:spot}: {a:adj.a} {thing:thing} marked "
-        "{secret:secret}{n:many}. <clue> <clue> <clue> Tell {hero:hero} {:surname}, {job:trade}, {:house} {:street}, {town}, "
-        "the mark {secret}{n} and the {a} {thing} is yours.",
-        "Auction at {town:town}, {:few} {:month} {:year}, by {hero:hero} {:surname} and {hero.his} {kin:kin} {friend:friend}. "
-        "<lot> <lot> <lot> <lot> <lot> <lot> <lot> Best lot, says {friend}: {who}'s, for {p}.",
-        "Log of the ship {ship:secret} of {town:town}, {job:trade} {hero:hero}, mate {friend:friend}, {:year}. {n:many} {g:goods}. "
-        "<watch> <watch> <watch> Sold {m:few} {g}. <watch> <watch> <watch> <watch> {n-m} {g} left, signs {hero} of the {ship}.",
-        "Roll of {:street} in {town:town}, {:year}. <house> <house> <house> <house> <house> <house> <house> Also {hero:hero}, "
-        "{job:trade}, {:adj}, with {hero.his} {job.tool}; {friend:friend}, {:adj} like {who} {last}. {friend} lent {hero.him} "
-        "{hero.his} {job.shop}.",
-        "A play. {hero:hero}, {:adj.a} {job:trade}, and {friend:friend}, {hero.his} {:adj} {kin:kin}, meet {:near} the {:adj} "
-        "{:spot}. <line> <line> <line> {friend.I}: Where is your {job.tool}, {kin}? {hero.I}: In the {job.shop}, with <noun>.",
-    ],
-    "tale": [
-        ". {hero.He} had {n:many} {g:goods} and {:adj.a} {b:beast}, {pet:pet}. <scene> <scene> <scene> <asked>",
-        ", who sought {a:adj.a} {thing:thing} of {stuff:stuff}. <scene> <scene> <scene> So {hero} {:adv} {:went} home "
-        "with the {stuff} {thing}, and it was {a}.",
-        ". Then the {why:mishap} failed and the {why.so}. <scene> <scene> <scene> So {hero} {:adv} mended the {why.mended} of "
-        "the {why} with {hero.his} {job.tool}, and {friend} was {:adj}.",
-        ". {elder:stranger} taught {hero.him} a word: {word:secret}. <scene> <scene> <scene> A voice in the {:adj} {:spot} "
-        "asked the word of {elder}. {hero} said {word} and got <noun>.",
-    ],
-    "scene": [
-        "<when> {hero} {:went} {:near} the {:adj} {:spot} and <did> <noun>.",
-        "<when> {friend} <did> <noun> and <did> <noun>.",
-        "<when> they ate {:meal} {:near} the {:spot} and <did> <noun>.",
-        "{friend} was {m:mood}. \"<speech>,\" {friend.he} {m.said} {m.adv}.",
-        "{hero.He} felt {m:mood}. \"<speech>,\" {hero.he} {m.said} {m.adv}. \"<speech>,\" said {friend}.",
-        "<when> {hero} took {p:many} {q:goods} to {:town} and sold {r:few}; {p-r} {q} were left.",
-        "{:adj.A}, {:adj} {:beast} {:went} out of the {:adj} {:spot} and <did> <noun>.",
-        "{x:beast.A} {x.sound} at {friend}, so {friend.he} gave it {x.food} and <noun>.",
-        "<when> {hero} opened {x:adj.a} {u:thing}. In it was {y:adj.a} {v:thing}, and in that {:adj.a} "
-        "{w:thing}. {hero.He} put the {w} in the {y} {v} and that in the {x} {u}.",
-        "The {:thing} that {hero} <did> was {:adj}; what {friend} <did> was {:adj} and {:adj}.",
-        "{who:stranger} told {friend} that {:stranger} <did> <noun>, and {friend} told {who.his} {:adj} {:kin} {:stranger}, "
-        "who <did> <noun>.",
-        "For {p:few} days and {q:few} more, {p+q} in all, {hero} <did> <noun> {:near} the {:spot}.",
-    ],
-    "when": ["{:when}", "{:when} in {:sky}", "At {:clock}"],
-    "did": ["{:did}", "{:adv} {:did}"],
-    "noun": [
-        "{:adj.a} {:thing}", "the {:adj} {:stuff} {:thing}", "{:many} {:adj} {:goods}", "{:stranger}'s {:adj} {:thing}",
-        "the {:adj}, {:adj} {:beast}", "{:thing.a}, {:thing.a} and {:thing.a}", "the {:thing} of {:town}",
-        "{:house} {:stuff} {:goods}", "the {:thing} {:near} the {:adj} {:spot}", "{:adj.a} {:thing} for <noun>",
-    ],
-    "speech": [
-        "The {:thing} is {:near} the {:adj} {:spot}", "I <did> <noun>", "Bring me <noun> from {:town}",
-        "My {:adj} {:kin} {:went} {:near} the {:spot}", "Never eat {:meal} with {:adj.a} {:beast}",
-        "It is {:clock} and the {:mishap.so}", "{:stranger} has {:few} {:goods} for {:kin.a}", "We need <noun>",
-    ],
-    "asked": [
-        "How many {g}? {n}.", "What was {pet}? {b.A} fond of {b.food}.", "Whose {b} {b.sound}? {hero}'s {pet}.",
-        "Where was {friend}? In {town}.", "Who was {friend}? The {kin} of {hero}.", "What did {hero} need? {hero.His} {job.tool}.",
-        "Where did {hero} {job.task}? In the {job.shop}.", "What was {hero}? A {job} of {town}.",
-    ],
-    "news": [
-        "The {:mishap} is mended; the {:mishap.so}.", "I <did> <noun>.", "We ate {:meal} at {:clock} in {:sky}.",
-        "Your {:adj} {:kin} {who:stranger} {x:did} <noun>; tell {who.him} I {x} it too.",
-        "I have {p:many} {:adj} {q:goods}; if I send {r:few} I keep {p-r}.", "Please bring <noun>.",
-        "Is {:stranger}'s {:adj}, {:adj} {:beast} {:near} the {:adj} {:spot}?", "At the {:spot} {:stranger} <did> <noun>.",
-    ],
-    "entry": [
-        "Bought of {:stranger} {:surname}, {:house} {:street}: <noun>.", "Lent to {:stranger}: <noun>.",
-        "{:clock}, {:spot}: <noun>.", "{p:few} and {q:few} for <noun>: {p+q}.",
-    ],
-    "note": [
-        "I <did> <noun>.", "At {:clock} {who:stranger} {:went} {:near} the {:spot} with {who.his} {:adj} {:beast}.",
-        "Dreamt of <noun>, {:adj} and {:adj}.", "The {:adj} {x:beast} {x.sound} and got {x.food}.", "{:meal.Cap} at {:clock}, {:adj} but {:adj}.",
-        "To {job.task} is {:adj}, {:adj} work.", "Met {who:stranger} {:surname} and <did> {who.his} {:adj} {:thing}.",
-        "In {:town} the {:mishap.so}, says {:adj} {:stranger} {:surname}.",
-    ],
-    "lot": [
-        "{:adj.A} {:thing}, {p:house}, to {who:stranger} {:surname}.", "{:adj.A} {:beast}, {p:house}, to {who:stranger} of {:town}.",
-        "{:many} {:stuff} {:goods}, {p:house}, to {who:stranger} {:surname}.", "Lot {:many}, <noun>, {p:house}, to {who:stranger}.",
-    ],
-    "watch": [
-        "{:clock} {:sky}, {:adj} and {:adj}.", "{:clock} {:town} {:near}, {:many} {:goods} for {:many} {:goods}.",
-        "{:clock} {:stranger} <did> <noun>.", "{:clock} {friend} {:mood}, {:meal}, {:adj}.", "{:clock} the {:mishap.so}.",
-        "{:clock} {:adj} {:beast} off {:town}, {hero} {:mood.adv} {:did} it.",
-    ],
-    "house": [
-        "{:house}: {who:stranger} {last:surname}, {:adj} {:trade}, {:few} {:goods}.", "{:house}: {who:stranger} {last:surname}, <noun>.",
-        "{:house}: {who:stranger} {last:surname} of {:town}, {:kin}, {:adj}, {:few}.",
-    ],
-    "clue": [
-        "Last seen with {:adj.a} {:beast} in {:street}.", "It has {:many} {:adj} {:goods} on it, and <noun>.",
-        "{:stranger} {:surname} <did> it in {:year}.", "Unlike <noun>, it is {:adj} and {:adj}.",
-    ],
-    "line": [
-        "{hero.I}: Who <did> <noun>? {friend.I}: {:stranger} of {:town}, or {:adj.a} {:beast}.",
-        "{friend.I}: I {x:did} <noun>. {hero.I}: And I {x} <noun>.",
-        "{friend.I}: Is it {x:clock}? {hero.I}: {x}, and the {:mishap.so}, {:adj} {kin}.",
-        "{hero.I}: I am {x:adj}. {friend.I}: Why {x}? {hero.I}: My {:kin} <did> <noun>.",
-    ],
+    "story": """
+        Once {hero:hero} the {:adj} {job:trade} lived in {town:town} with {hero.his} {:adj} {kin:kin}
+            {friend:friend}<tale>
+        In {:year}, by the {:adj} {:spot} of {town:town}, {hero:hero} became {job:trade.a}, like {hero.his} {:adj}
+            {kin:kin} {friend:friend}<tale>
+        {town:town}, {:few} {:month} {:year}. Dear {friend:friend}, I am now {:adj.a}, {:adj} {job:trade} at
+            {n:house} {road:street}. <news> <news> <news> <news> Write to {n} {road}, {town}. Your {:adj} {kin:kin},
+            {hero:hero}.
+        Ledger of {hero:hero} {:surname}, {job:trade} in {town:town}, {:year}. In the {job.shop}: {n:many}
+            {g:goods}, {k:many} {:adj} {h:goods}. <entry> <entry> Sold to {friend:friend}: {m:few} {g}. <entry>
+            <entry> <entry> Left, says {hero}: {n-m} {g}, {k} {h}.
+        Diary of {hero:hero} {:surname}, {job:trade}. {:day}, {sky:sky}. <note> <note> My {job.tool} is lost.
+            {:day}, {:sky}. <note> <note> {:day}, {sky} again. <note> Found my {job.tool} {:near} the {:adj}
+            {:spot}.
+        Lost in {town:town}, {:few} {:month} {:year}, {:near} the {:adj} {:spot}: {a:adj.a} {thing:thing} marked
+            {secret:secret}{n:many}. <clue> <clue> <clue> Tell {hero:hero} {:surname}, {job:trade}, {:house}
+            {:street}, {town}, the mark {secret}{n} and the {a} {thing} is yours.
+        Auction at {town:town}, {:few} {:month} {:year}, by {hero:hero} {:surname} and {hero.his} {kin:kin}
+            {friend:friend}. <lot> <lot> <lot> <lot> <lot> <lot> <lot> Best lot, says {friend}: {who}'s, for {p}.
+        Log of the ship {ship:secret} of {town:town}, {job:trade} {hero:hero}, mate {friend:friend}, {:year}.
+            {n:many} {g:goods}. <watch> <watch> <watch> Sold {m:few} {g}. <watch> <watch> <watch> <watch> {n-m} {g}
+            left, signs {hero} of the {ship}.
+        Roll of {:street} in {town:town}, {:year}. <house> <house> <house> <house> <house> <house> <house> Also
+            {hero:hero}, {job:trade}, {:adj}, with {hero.his} {job.tool}; {friend:friend}, {:adj} like {who} {last}.
+            {friend} lent {hero.him} {hero.his} {job.shop}.
+        A play. {hero:hero}, {:adj.a} {job:trade}, and {friend:friend}, {hero.his} {:adj} {kin:kin}, meet {:near}
+            the {:adj} {:spot}. <line> <line> <line> {friend.I}: Where is your {job.tool}, {kin}? {hero.I}: In the
+            {job.shop}, with <noun>.""",
+    "tale": """
+        . {hero.He} had {n:many} {g:goods} and {:adj.a} {b:beast}, {pet:pet}. <scene> <scene> <scene> <asked>
+        , who sought {a:adj.a} {thing:thing} of {stuff:stuff}. <scene> <scene> <scene> So {hero} {:adv} {:went} home
+            with the {stuff} {thing}, and it was {a}.
+        . Then the {why:mishap} failed and the {why.so}. <scene> <scene> <scene> So {hero} {:adv} mended the
+            {why.mended} of the {why} with {hero.his} {job.tool}, and {friend} was {:adj}.
+        . {elder:stranger} taught {hero.him} a word: {word:secret}. <scene> <scene> <scene> A voice in the {:adj}
+            {:spot} asked the word of {elder}. {hero} said {word} and got <noun>.""",
+    "scene": """
+        <when> {hero} {:went} {:near} the {:adj} {:spot} and <did> <noun>.
+        <when> {friend} <did> <noun> and <did> <noun>.
+        <when> they ate {:meal} {:near} the {:spot} and <did> <noun>.
+        {friend} was {m:mood}. "<speech>," {friend.he} {m.said} {m.adv}.
+        {hero.He} felt {m:mood}. "<speech>," {hero.he} {m.said} {m.adv}. "<speech>," said {friend}.
+        <when> {hero} took {p:many} {q:goods} to {:town} and sold {r:few}; {p-r} {q} were left.
+        {:adj.A}, {:adj} {:beast} {:went} out of the {:adj} {:spot} and <did> <noun>.
+        {x:beast.A} {x.sound} at {friend}, so {friend.he} gave it {x.food} and <noun>.
+        <when> {hero} opened {x:adj.a} {u:thing}. In it was {y:adj.a} {v:thing}, and in that {:adj.a} {w:thing}.
+            {hero.He} put the {w} in the {y} {v} and that in the {x} {u}.
+        The {:thing} that {hero} <did> was {:adj}; what {friend} <did> was {:adj} and {:adj}.
+        {who:stranger} told {friend} that {:stranger} <did> <noun>, and {friend} told {who.his} {:adj} {:kin}
+            {:stranger}, who <did> <noun>.
+        For {p:few} days and {q:few} more, {p+q} in all, {hero} <did> <noun> {:near} the {:spot}.""",
+    "when": """
+        {:when}
+        {:when} in {:sky}
+        At {:clock}""",
+    "did": """
+        {:did}
+        {:adv} {:did}""",
+    "noun": """
+        {:adj.a} {:thing}
+        the {:adj} {:stuff} {:thing}
+        {:many} {:adj} {:goods}
+        {:stranger}'s {:adj} {:thing}
+        the {:adj}, {:adj} {:beast}
+        {:thing.a}, {:thing.a} and {:thing.a}
+        the {:thing} of {:town}
+        {:house} {:stuff} {:goods}
+        the {:thing} {:near} the {:adj} {:spot}
+        {:adj.a} {:thing} for <noun>""",
+    "speech": """
+        The {:thing} is {:near} the {:adj} {:spot}
+        I <did> <noun>
+        Bring me <noun> from {:town}
+        My {:adj} {:kin} {:went} {:near} the {:spot}
+        Never eat {:meal} with {:adj.a} {:beast}
+        It is {:clock} and the {:mishap.so}
+        {:stranger} has {:few} {:goods} for {:kin.a}
+        We need <noun>""",
+    "asked": """
+        How many {g}? {n}.
+        What was {pet}? {b.A} fond of {b.food}.
+        Whose {b} {b.sound}? {hero}'s {pet}.
+        Where was {friend}? In {town}.
+        Who was {friend}? The {kin} of {hero}.
+        What did {hero} need? {hero.His} {job.tool}.
+        Where did {hero} {job.task}? In the {job.shop}.
+        What was {hero}? A {job} of {town}.""",
+    "news": """
+        The {:mishap} is mended; the {:mishap.so}.
+        I <did> <noun>.
+        We ate {:meal} at {:clock} in {:sky}.
+        Your {:adj} {:kin} {who:stranger} {x:did} <noun>; tell {who.him} I {x} it too.
+        I have {p:many} {:adj} {q:goods}; if I send {r:few} I keep {p-r}.
+        Please bring <noun>.
+        Is {:stranger}'s {:adj}, {:adj} {:beast} {:near} the {:adj} {:spot}?
+        At the {:spot} {:stranger} <did> <noun>.""",
+    "entry": """
+        Bought of {:stranger} {:surname}, {:house} {:street}: <noun>.
+        Lent to {:stranger}: <noun>.
+        {:clock}, {:spot}: <noun>.
+        {p:few} and {q:few} for <noun>: {p+q}.""",
+    "note": """
+        I <did> <noun>.
+        At {:clock} {who:stranger} {:went} {:near} the {:spot} with {who.his} {:adj} {:beast}.
+        Dreamt of <noun>, {:adj} and {:adj}.
+        The {:adj} {x:beast} {x.sound} and got {x.food}.
+        {:meal.Cap} at {:clock}, {:adj} but {:adj}.
+        To {job.task} is {:adj}, {:adj} work.
+        Met {who:stranger} {:surname} and <did> {who.his} {:adj} {:thing}.
+        In {:town} the {:mishap.so}, says {:adj} {:stranger} {:surname}.""",
+    "lot": """
+        {:adj.A} {:thing}, {p:house}, to {who:stranger} {:surname}.
+        {:adj.A} {:beast}, {p:house}, to {who:stranger} of {:town}.
+        {:many} {:stuff} {:goods}, {p:house}, to {who:stranger} {:surname}.
+        Lot {:many}, <noun>, {p:house}, to {who:stranger}.""",
+    "watch": """
+        {:clock} {:sky}, {:adj} and {:adj}.
+        {:clock} {:town} {:near}, {:many} {:goods} for {:many} {:goods}.
+        {:clock} {:stranger} <did> <noun>.
+        {:clock} {friend} {:mood}, {:meal}, {:adj}.
+        {:clock} the {:mishap.so}.
+        {:clock} {:adj} {:beast} off {:town}, {hero} {:mood.adv} {:did} it.""",
+    "house": """
+        {:house}: {who:stranger} {last:surname}, {:adj} {:trade}, {:few} {:goods}.
+        {:house}: {who:stranger} {last:surname}, <noun>.
+        {:house}: {who:stranger} {last:surname} of {:town}, {:kin}, {:adj}, {:few}.""",
+    "clue": """
+        Last seen with {:adj.a} {:beast} in {:street}.
+        It has {:many} {:adj} {:goods} on it, and <noun>.
+        {:stranger} {:surname} <did> it in {:year}.
+        Unlike <noun>, it is {:adj} and {:adj}.""",
+    "line": """
+        {hero.I}: Who <did> <noun>? {friend.I}: {:stranger} of {:town}, or {:adj.a} {:beast}.
+        {friend.I}: I {x:did} <noun>. {hero.I}: And I {x} <noun>.
+        {friend.I}: Is it {x:clock}? {hero.I}: {x}, and the {:mishap.so}, {:adj} {kin}.
+        {hero.I}: I am {x:adj}. {friend.I}: Why {x}? {hero.I}: My {:kin} <did> <noun>.""",
 }
 
 PART = re.compile(r"([^{<]*)(?:\{(\w*)(?::(\w+))?(?:\.(\w+))?(?:([+-])(\w+))?\}|<(\w+)>)?")
@@ -187,7 +219,7 @@ def entries(fields: str, words: str) -> tuple[list[Entry], list[int]]:
     """Read one list of WORDS: the forms of each word, and the bits it costs to draw it."""
     kind, *names = ["", *fields.replace("=", "").split()]
     found = []
-    for word in words.split(", "):
+    for word in " ".join(words.split()).split(", "):
         forms = dict(zip([kind, *names], word.split("/"), strict=True))
         forms["a"] = f"an {forms['']}" if word[0] in "aeiou" or word.startswith(("hon", "hour")) else f"a {forms['']}"
         forms["i"] = word[0]
@@ -221,7 +253,8 @@ def compiled(text: str) -> list[Part]:
     return parts
 
 
-for _name, _texts in RULES.items():
+for _name, _lines in RULES.items():
+    _texts = _lines.replace("\n" + " " * 12, " ").split("\n" + " " * 8)[1:]
     CHOICES.setdefault(_name, []).extend(slots([compiled(text) for text in _texts], code_lengths([1] * len(_texts))))
 
 

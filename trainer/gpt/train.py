@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from prepare import VOCAB_SIZE, Split, evaluate_bpb, load
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from prepare import VOCAB_SIZE, Split, evaluate_bpb, load
 
 # Model
 DEPTH = 3                     # transformer blocks
@@ -206,7 +205,7 @@ def initialise(model: GPT, seed: int) -> None:
         group = group_of(name, p)
         if group == "scalar":
             continue
-        stream = torch.Generator().manual_seed(seed << 32 | zlib.crc32(name.encode()))
+        stream = torch.Generator().manual_seed(seed % 2**31 << 32 | zlib.crc32(name.encode()))
         if INIT == "normal":
             nn.init.normal_(p, std=INIT_STD, generator=stream)
         elif INIT == "xavier":
@@ -317,11 +316,12 @@ def step_flops(model: GPT) -> float:
     window of w tokens shows min(w, position) of them); Muon costs its Newton-Schulz products. What is cheap
     but not free (norms, activations, softmax, AdamW) is not counted, and neither is the evaluation.
     """
-    matrices = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    matrices = [module.weight for module in model.blocks.modules() if isinstance(module, nn.Linear)]
+    weights = sum(w.numel() for w in [*matrices, model.head.weight])
     attended = sum(np.minimum(window, np.arange(1, SEQ_LEN + 1)).mean() for window in windows())
-    flops = BATCH_SIZE * SEQ_LEN * (6 * sum(w.numel() for w in matrices) + 12 * WIDTH * attended)
+    flops = BATCH_SIZE * SEQ_LEN * (6 * weights + 12 * WIDTH * attended)
     if OPTIMIZER == "muon":
-        for w in matrices[:-1]:
+        for w in matrices:
             small, large = sorted(w.shape)
             flops += NEWTON_SCHULZ_STEPS * (4 * small * small * large + 2 * small**3)
     return float(flops)
