@@ -23,7 +23,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
 TaskOption = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
-    typer.Option("--task", metavar="NAME|FOLDER", help="What to work on [default: the last one here, else story-cpu]."),
+    typer.Option("--task", metavar="NAME|FOLDER", help="What to work on (default: the last one here, else story-cpu)."),
 ]
 
 
@@ -32,7 +32,7 @@ def common(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", envvar="ARNODE_HOME", help="State folder [default: by platform]."),
+        typer.Option("--home", metavar="DIR", envvar="ARNODE_HOME", help="State folder (default: by platform)."),
     ] = None,
 ) -> None:
     """A peer-to-peer network of autonomous machine-learning researchers."""
@@ -53,7 +53,7 @@ def join(
     ] = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option("--listen", metavar="ADDR", help="Where to listen [default: port 4477, or a free one if taken]."),
+        typer.Option("--listen", metavar="ADDR", help="Where to listen (default: port 4477, or a free one if taken)."),
     ] = None,
     swarm: Annotated[str, typer.Option(help="The swarm's name.")] = "main",
     task: TaskOption = None,
@@ -87,7 +87,7 @@ def join(
 def swarm(
     context: typer.Context,
     nodes: Annotated[int, typer.Argument(metavar="N", min=1, max=64, help="How many nodes.")],
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes [default: Ctrl-C].")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes (default: Ctrl-C).")] = None,
     task: TaskOption = None,
     json: Json = False,
 ) -> None:
@@ -172,10 +172,10 @@ def export(
     ] = "patch",
     what: Annotated[
         str | None,
-        typer.Option(metavar="best|baseline|kept|all|ID", help="Of what [default: best; all for tsv and jsonl]."),
+        typer.Option(metavar="best|baseline|kept|all|ID", help="Of what (default: best; all for tsv and jsonl)."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to [default: standard output].")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to (default: standard output).")
     ] = None,
     task: TaskOption = None,
 ) -> None:

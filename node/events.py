@@ -5,9 +5,10 @@ neither a log nor a task file.
 """
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from agent.entries import Calibration, Entry, Hypothesis, Insight, Pair, Profile, Result
 from gossip.record import Record
@@ -30,6 +31,10 @@ EventKind = Literal[
 ]
 
 
+# control, format (text direction among them), surrogates, private use, unassigned, line and paragraph separators
+STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
 @dataclass(frozen=True)
 class Event:
     """One thing that happened. who: alias of the node it is about; own: it is this node."""
@@ -49,10 +54,15 @@ class Event:
 def from_json(line: str) -> Event:
     """Read an event back. Raises ValueError."""
     data = json.loads(line)
-    try:
-        return Event(data.pop("event"), data.pop("time_ms"), data.pop("who"), data.pop("own"), data)
-    except (KeyError, AttributeError) as error:
-        raise ValueError(f"not an event: {line:.80}") from error
+    names = ("event", "time_ms", "who", "own")
+    if not isinstance(data, dict) or not data.keys() >= set(names):
+        raise ValueError(f"not an event: {line:.80}")
+    return Event(*(data.pop(name) for name in names), data)
+
+
+def printable(text: str) -> str:
+    """The text with what could steer a terminal, or reorder what a person reads, replaced character by character."""
+    return "".join("·" if unicodedata.category(c) in STEERING else c for c in text)
 
 
 def number(value: float) -> str:
@@ -62,7 +72,7 @@ def number(value: float) -> str:
 
 def knob_text(value: object) -> str:
     """A knob's value as a person writes it."""
-    return number(value) if isinstance(value, (int, float)) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def change_text(change: Mapping[str, Sequence[object]]) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from node.events import Event, change_text, number
+from node.events import Event, change_text, number, printable
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
@@ -43,10 +43,12 @@ def line_of(event: Event) -> Text | None:
     if body is None:
         return None
     mark, word, style, text = body
+    if event.kind != "listening":  # that one is this node's own, and has line breaks
+        text.plain = printable(text.plain)
     clock = time.strftime("%H:%M:%S", time.localtime(event.time_ms / 1000))
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(clock, "dim").append("  ")
-    line.append(f"{event.who[:WHO_WIDTH]:<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
+    line.append(f"{printable(event.who[:WHO_WIDTH]):<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
     line.append(f"{mark} {word:<{WORD_WIDTH}}", style).append("  ")
     return line.append_text(text)
 

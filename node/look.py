@@ -16,7 +16,7 @@ from agent.discoveries import Discovery
 from agent.entries import Result, read
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
-from node.events import change_text
+from node.events import change_text, printable
 from node.export import ExportError, recipe_of
 from node.feed import Feed
 from node.home import Home
@@ -130,7 +130,7 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     for row in board["nodes"]:
         gain = None if baseline is None or row["value"] is None else (row["value"] - baseline) / abs(baseline)
         nodes.add_row(
-            Text(row["alias"] + (" (this node)" if row["own"] else ""), "bold" if row["own"] else "blue"),
+            Text(printable(row["alias"]) + (" (this node)" if row["own"] else ""), "bold" if row["own"] else "blue"),
             _number(row["value"]),
             "–" if gain is None else f"{gain:+.1%}",
             str(row["changes"]),
@@ -147,9 +147,14 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
             found.add_column(name, justify="right" if name in ("effect", "adopted by") else "left")
         for row in board["discoveries"]:
             status = Text(row["status"], STATUS_STYLES[row["status"]])
-            change = change_text(row["change"])
+            change = printable(change_text(row["change"]))
             found.add_row(
-                change, f"{row['effect']:.4f}", status, row["alias"], str(len(row["adopters"])), row["id"][:8]
+                change,
+                f"{row['effect']:.4f}",
+                status,
+                printable(row["alias"]),
+                str(len(row["adopters"])),
+                row["id"][:8],
             )
         out.print()
         out.print(found)
@@ -211,8 +216,8 @@ def _field(name: str, value: Any) -> str:
     if name == "time_ms":
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
     if name == "change":
-        return change_text(value)
-    return jsonlib.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+        return printable(change_text(value))
+    return printable(jsonlib.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,139 @@
+"""The feed: each event is one line that says the same on a terminal, in a pipe and as JSON."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from node.events import Event, change_text, from_json
+from node.feed import LINES, Feed, line_of
+
+RESULT = {
+    "id": "ab" * 32,
+    "verdict": "keep",
+    "change": {"INIT": ["default", "normal"], "FAST": [False, True]},
+    "metric": "score",
+    "value": 2.0,
+    "parent_value": 2.5,
+    "improvement": 0.2,
+    "effect": 0.5,
+    "interval": [0.4, 0.6],
+    "seeds": [7, 8],
+    "reason": "",
+    "replicates": None,
+}
+
+
+def event(kind: str, own: bool = True, **data: object) -> Event:
+    return Event(kind, 1_700_000_000_000, "ada", own, data)  # type: ignore[arg-type]
+
+
+def plain(one: Event) -> str:
+    line = line_of(one)
+    assert line is not None
+    return line.plain
+
+
+def test_a_discovery_says_what_changed_by_how_much_and_how_sure() -> None:
+    line = plain(event("result", **RESULT))
+    for part in (
+        "ada",
+        "discovery",
+        "FAST False → True, INIT default → normal",
+        "2.5000 → 2.0000",
+        "-20.0%",
+        "2 seeds",
+        "abababab",
+    ):
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("verdict", "replicates", "word"),
+    [
+        ("keep", None, "discovery"),
+        ("keep", "cd" * 32, "adopted"),
+        ("discard", None, "no gain"),
+        ("discard", "cd" * 32, "not here"),
+        ("inconclusive", None, "unclear"),
+        ("crash", None, "crash"),
+    ],
+)
+def test_every_verdict_has_its_word_and_replications_have_theirs(
+    verdict: str, replicates: str | None, word: str
+) -> None:
+    data = RESULT | {"verdict": verdict, "replicates": replicates, "replicates_of": "bob"}
+    line = plain(event("result", **data))
+    assert word in line
+    assert ("found by bob" in line) is (replicates is not None)
+
+
+def test_a_crash_says_why() -> None:
+    data = RESULT | {"verdict": "crash", "value": None, "reason": "oom: needed more than 3000 MB"}
+    assert "oom: needed more than 3000 MB" in plain(event("result", **data))
+
+
+def test_quiet_events_have_no_line() -> None:
+    assert line_of(event("sync", peer="x", received=0, sent=0)) is None
+    assert line_of(event("trial", status="ok", first=False, value=1.0, seconds=1.0, metric="score", reason="")) is None
+
+
+def test_what_a_peer_wrote_is_never_markup_or_control_characters() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=200, markup=False, highlight=False, emoji=False)
+    hostile = event("insight", text="[red]hello[/red] :skull: \x1b[2J\x07 \u202e and on\nand on")
+    with Feed(console) as feed:
+        feed.show(hostile)
+    shown = out.getvalue()
+    assert "[red]hello[/red] :skull:" in shown
+    assert "\x1b[2J" not in shown
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+
+
+@given(st.sampled_from(sorted(LINES)), st.text(max_size=20), st.booleans(), st.integers(0, 2**53))
+def test_json_gives_the_event_back(kind: str, who: str, own: bool, time_ms: int) -> None:
+    one = Event(kind, time_ms, who, own, {"text": who, "n": [1, 2.5, None]})  # type: ignore[arg-type]
+    assert from_json(one.to_json()) == one
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[]", "7", '{"event": "note"}', "no json"])
+def test_what_is_no_event_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_json(line)
+
+
+def test_json_is_one_object_to_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Feed(Console(), json=True) as feed:
+        feed.show(event("note", text="two\nlines"))
+        feed.progress("x", 0.5, 1.0, 100.0)
+    assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == ["two\nlines"]
+
+
+def test_a_pipe_gets_plain_text_without_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with Feed(Console(force_terminal=False)) as feed:
+        feed.show(event("result", **RESULT))
+        feed.progress("x", 0.5, 1.0, 100.0)
+        feed.progress_ended()
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 1
+
+
+def test_a_terminal_shows_the_running_trial_and_takes_it_away() -> None:
+    out = io.StringIO()
+    with Feed(Console(file=out, force_terminal=True, width=120, markup=False)) as feed:
+        feed.progress("INIT default → normal", 0.42, 3.21, 20_400.0)
+        shown = out.getvalue()
+        feed.progress_ended()
+    for part in ("INIT default → normal", "42%", "loss 3.210", "20400 tok/s"):
+        assert part in shown
+
+
+def test_changes_read_like_a_person_wrote_them() -> None:
+    assert (
+        change_text({"B": [1, 2], "A": [1e-3, 3e-2], "C": [False, True]}) == "A 0.001 → 0.03, B 1 → 2, C False → True"
+    )
