@@ -77,7 +77,7 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
     )
 
 
-def tests_change(test: Experiment, change: NewValues) -> bool:
+def is_replication(test: Experiment, change: NewValues) -> bool:
     """Whether a replication really tests that change: all it sets is part of it (the rest may hold already)."""
     return set(test.new_values) <= set(change)
 
@@ -87,10 +87,9 @@ def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:
     return "keep" if discovery.author == me else dict(discovery.replications).get(me)
 
 
-def settled(own_tests: Mapping[bytes, Experiment]) -> bool:
-    """Whether a node's own tests of a change (by record id) need no further one: clear, or no more attempts."""
-    clear = any(test.verdict in ("keep", "discard") for test in own_tests.values())
-    return clear or len(own_tests) >= ATTEMPTS
+def settled(own_tests: Sequence[Experiment]) -> bool:
+    """Whether a node's own tests of a change need no further one: a clear verdict, or no more attempts."""
+    return any(test.verdict in ("keep", "discard") for test in own_tests) or len(own_tests) >= ATTEMPTS
 
 
 def credibility(held: int, failed: int) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.board import BoardRow, board
-from agent.discoveries import Discovery, credibility, discover, own_verdict, settled, tests_change
+from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
 from agent.effects import PooledEffect, pool_effects
 from agent.entries import NO_TASK, Calibration, Profile, Result, read
 from agent.evidence import (
@@ -203,7 +203,7 @@ class Notebook:
     def _tests_of(self, change: NewValues) -> list[Experiment]:
         same = {test.record_id: test for test in self._by_change.get(change, ())}
         naming = [test for record_id in same for test in self._by_replicated.get(record_id, ())]
-        return list((same | {test.record_id: test for test in naming if tests_change(test, change)}).values())
+        return list((same | {test.record_id: test for test in naming if is_replication(test, change)}).values())
 
     def credibility(self, author: bytes) -> float:
         """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
@@ -215,8 +215,8 @@ class Notebook:
         """Discoveries of others that may improve this node's best recipe, the largest promise first.
 
         Left out is what was refuted, or only reported by its author's program; what this node has settled by its own
-        tests; what its best recipe holds already or would lead to a recipe it has settled; and what promises less than
-        this node has gained on the same knobs.
+        tests, or what leads to a recipe it has tried (the same seeds would say the same); what its best recipe holds
+        already; and what promises less than this node has gained on the same knobs.
         """
         found = [(self.gain(discovery), discovery) for discovery in self.discoveries() if self._is_open(discovery)]
         promising = [(gain, discovery) for gain, discovery in found if gain > 0]
@@ -227,10 +227,8 @@ class Notebook:
         if discovery.status == "refuted" or discovery.integrity == "reported":
             return False
         candidate = self.on_best(discovery.new_values)
-        own = self._tests_of(new_values(discovery.new_values)) + self._by_candidate.get(recipe_id(candidate), [])
-        return candidate != self.best() and not settled(
-            {test.record_id: test for test in own if test.author == self.me}
-        )
+        own = [test for test in self._tests_of(new_values(discovery.new_values)) if test.author == self.me]
+        return candidate != self.best() and not self.was_tried(candidate) and not settled(own)
 
     def gain(self, discovery: Discovery) -> float:
         """The improvement over this node's best recipe that a discovery promises if it holds, in the metric's unit.

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from agent.discoveries import Discovery
-from agent.evidence import new_values
 from agent.notebook import Notebook
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe
@@ -110,8 +109,10 @@ def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence
     seen = max((e.effect or 0.0 for e in notebook.experiments(notebook.me)), default=0.0)
     gain = min(notebook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
     trials = 1.0 if gain > CLEAR * sd else 2.5
-    change = new_values(discovery.new_values)
-    claimed = sum(new_values(claim.change) == change for claim in claims) if discovery.status == "open" else 0
+    change = discovery.new_values.items()
+    # a peer that holds a part of the change already claims the rest
+    testing = [claim for claim in claims if claim.change and claim.change.items() <= change]
+    claimed = len(testing) if discovery.status == "open" else 0
     return gain * likely * CLAIMED**claimed / trials
 
 

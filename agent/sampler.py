@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 SWEEPS: Final = 30
-MOST_VALUES: Final = 60
+MOST_VALUES: Final = 40
 
 
 @dataclass(frozen=True)

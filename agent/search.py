@@ -32,17 +32,24 @@ STEPS: Final = (0.05, 0.12, 0.25, 0.5)
 UNTRIED: Final = 0.5
 INTERACTION: Final = 2.0
 FADING: Final = 0.8
+INERT: Final = 8
+LEAST: Final = 1e-6
 CLAIMED: Final = 0.1
 NEAR: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Test:
+class Tried:
     """An experiment on one knob. distance: on how many other knobs its parent differs from the own best recipe."""
 
     move: Move
     distance: int
     kept: bool
+
+    @property
+    def inert(self) -> bool:
+        """Not the least effect, to the last bit: on that recipe the program never reads the knob."""
+        return self.move.effect == 0.0
 
 
 class Search:
@@ -88,7 +95,7 @@ class Search:
         keys = {name: math.log(1 - self._rng.random()) / weight for name, weight in weights.items()}
         return sorted(keys, key=lambda name: -keys[name])[:many]
 
-    def _value(self, knob: Knob, current: Scalar, tests: Sequence[Test], chances: Mapping[Scalar, float]) -> Scalar:
+    def _value(self, knob: Knob, current: Scalar, tests: Sequence[Tried], chances: Mapping[Scalar, float]) -> Scalar:
         span = Span.of(knob)
         if span is None:
             return self._rng.choices(list(chances), list(chances.values()))[0]
@@ -100,9 +107,9 @@ class Search:
         return sample(knob, known, self._rng.getrandbits(32))
 
 
-def _tests(notebook: Notebook) -> dict[str, list[Test]]:
+def _tests(notebook: Notebook) -> dict[str, list[Tried]]:
     """The experiments that changed one knob alone; where several change together, one may hide another."""
-    tests: dict[str, list[Test]] = defaultdict(list)
+    tests: dict[str, list[Tried]] = defaultdict(list)
     best = notebook.best()
     for experiment in notebook.experiments():
         if len(experiment.change) == 1:
@@ -110,7 +117,7 @@ def _tests(notebook: Notebook) -> dict[str, list[Test]]:
             effect = None if experiment.verdict == "crash" else experiment.effect
             move = Move(old, new, effect, max(experiment.seeds, 1))
             distance = _distance(best, experiment.parent, knob)
-            tests[knob].append(Test(move, distance, experiment.verdict == "keep"))
+            tests[knob].append(Tried(move, distance, experiment.verdict == "keep"))
     return tests
 
 
@@ -119,7 +126,7 @@ def _distance(best: Recipe, parent: Recipe, knob: str) -> int:
     return sum(mine.get(name) != theirs.get(name) for name in mine.keys() | theirs.keys())
 
 
-def _chances(knob: Knob, current: Scalar, tests: Sequence[Test], noise: float) -> dict[Scalar, float]:
+def _chances(knob: Knob, current: Scalar, tests: Sequence[Tried], noise: float) -> dict[Scalar, float]:
     """How likely each other value of a bool or choice knob improves on the current one; empty for a number.
 
     Normal around the measured difference; its variance grows with the noise and with how far the tested recipes are.
@@ -136,19 +143,23 @@ def _chances(knob: Knob, current: Scalar, tests: Sequence[Test], noise: float) -
             chances[value] = UNTRIED
             continue
         distance = min(test.distance for test in about)
+        if all(test.inert for test in about):
+            chances[value] = max(UNTRIED * (1 - FADING**distance), LEAST)
+            continue
         sd = noise * math.sqrt(2 / sum(test.move.weight for test in about) + INTERACTION**2 * distance)
-        chances[value] = max(NormalDist().cdf((level[value] - level[current]) / sd), 1e-6)
+        chances[value] = max(NormalDist().cdf((level[value] - level[current]) / sd), LEAST)
     return chances
 
 
-def _left(chances: Mapping[Scalar, float], tests: Iterable[Test]) -> float:
+def _left(chances: Mapping[Scalar, float], tests: Iterable[Tried]) -> float:
     """How much is left to find on a knob: the chances of a choice's values, or 1 / (1 + misses) for a number."""
     if chances:
         return sum(chances.values())
-    return 1 / (1 + sum(FADING**test.distance for test in tests if not test.kept))
+    misses = sum((INERT if test.inert else 1) * FADING**test.distance for test in tests if not test.kept)
+    return 1 / (1 + misses)
 
 
-def _is_near(knob: Knob, value: Scalar, current: Scalar, tests: Sequence[Test]) -> bool:
+def _is_near(knob: Knob, value: Scalar, current: Scalar, tests: Sequence[Tried]) -> bool:
     """Whether a number is so close to the current or to a tried one that a trial could hardly tell them apart."""
     span = Span.of(knob)
     if span is None:

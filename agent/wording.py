@@ -68,6 +68,8 @@ def _nodes(keeps: list[Experiment]) -> str:
 def _found(notebook: Notebook, experiment: Experiment) -> str:
     if experiment.verdict == "crash" or experiment.effect is None:
         return "crashed"
+    if experiment.effect == 0:
+        return "changed nothing at all"
     if abs(experiment.effect) <= CLEAR * notebook.noise().sd:
         return "made no clear difference"
     return f"was {'better' if experiment.effect > 0 else 'worse'} by {abs(experiment.effect):.2g}"

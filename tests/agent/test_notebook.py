@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent import entries
 from agent.entries import NO_TASK, Calibration, Entry, Profile, RecipeBody, Result
 from agent.notebook import Notebook
+from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.world import BUDGET, DEVICE_CLASS, identity, make_result, make_swarm, make_task
 from trainer.knobs import Scalar
@@ -26,15 +27,15 @@ class Writer:
     def __init__(self) -> None:
         self.time_ms = 1_700_000_000_000
 
-    def __call__(self, who: object, entry: Entry, task: bytes = TASK.fingerprint) -> Record:
+    def __call__(self, who: Identity, entry: Entry, task: bytes = TASK.fingerprint) -> Record:
         self.time_ms += 1000
-        record = entries.write(who, task, self.time_ms, entry)  # type: ignore[arg-type]
+        record = entries.write(who, task, self.time_ms, entry)
         entries.check(record)
         return record
 
     def test(
         self,
-        who: object,
+        who: Identity,
         change: Mapping[str, Scalar],
         gain: float,
         verdict: str = "keep",
@@ -334,8 +335,20 @@ def test_a_clear_own_verdict_settles_a_replication_and_anything_else_allows_one_
 ) -> None:
     write = Writer()
     found = write.test(ANN, INIT, 0.1)
-    own = [write.test(ME, INIT, 0.05, verdict, replicates=found.id) for verdict in verdicts]
-    assert bool(notebook(found, *own).open_replications()) == still_open
+    own = [
+        write.test(ME, INIT, 0.05, verdict, parent=make_recipe(TASK, {"DEPTH": 4 + i}), replicates=found.id)
+        for i, verdict in enumerate(verdicts)
+    ]
+    since = write.test(ME, {"TIED": True}, 0.1)
+    assert found.id in {d.record_id for d in notebook(found).open_replications()}
+    assert (found.id in {d.record_id for d in notebook(found, *own, since).open_replications()}) == still_open
+
+
+def test_an_inconclusive_replication_is_not_repeated_on_the_same_recipe() -> None:
+    write = Writer()
+    found = write.test(ANN, INIT, 0.1)
+    unsure = write.test(ME, INIT, 0.01, "inconclusive", replicates=found.id)
+    assert notebook(found, unsure).open_replications() == []
 
 
 def test_a_discovery_is_weighed_against_what_this_node_gained_on_the_same_knob() -> None:

@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -7,9 +8,11 @@ from agent import policy
 from agent.entries import Calibration, RecipeBody
 from agent.notebook import Notebook
 from agent.policy import Calibrate, Claim, Decision, Explore, Replicate, choose
+from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, Writer, notebook
 from tests.agent.world import BUDGET, DEVICE_CLASS
+from trainer.knobs import Scalar
 from trainer.recipe import BASELINE
 
 NOW = 1_700_000_500_000
@@ -24,8 +27,8 @@ def replicating(book: Notebook, *claims: Claim, draws: int = 200) -> float:
     return sum(isinstance(decide(book, *claims, seed=seed), Replicate) for seed in range(draws)) / draws
 
 
-def claim(who: object, change: dict[str, object], expires_ms: int = NOW + 1000) -> Claim:
-    return Claim(who.author, change, expires_ms)  # type: ignore[attr-defined, arg-type]
+def claim(who: Identity, change: Mapping[str, Scalar], expires_ms: int = NOW + 1000) -> Claim:
+    return Claim(who.author, change, expires_ms)
 
 
 def test_an_empty_notebook_explores() -> None:
@@ -55,6 +58,11 @@ def test_claims_of_peers_send_the_others_elsewhere_until_they_expire() -> None:
     assert busy < alone / 3
     assert replicating(book, claim(BOB, INIT, NOW - 1), claim(CAT, INIT, NOW - 1)) == alone
     assert replicating(book, claim(ME, INIT)) == alone
+
+
+def test_a_claim_of_the_part_that_a_peer_lacks_counts_too() -> None:
+    book = notebook(Writer().test(ANN, {**INIT, "TIED": True}, 0.03))
+    assert replicating(book, claim(BOB, INIT), claim(CAT, INIT)) < replicating(book, claim(BOB, {"DEPTH": 4})) / 3
 
 
 def test_once_confirmed_everybody_adopts_whatever_is_claimed() -> None:

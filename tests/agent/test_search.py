@@ -17,6 +17,7 @@ from agent.span import Span
 from agent.wording import hypothesis
 from tests.agent.test_notebook import ANN, BOB, ME, TASK, Writer, notebook
 from tests.agent.world import DEVICE_CLASS, Uniform, experiments_to, knob, make_swarm, make_task
+from trainer.knobs import Scalar
 from trainer.recipe import make_recipe, values
 from trainer.task import Knob
 
@@ -195,7 +196,16 @@ def test_every_sample_is_an_allowed_value(knob: Knob, known: list[tuple[float, f
 
 def test_samples_gather_where_values_were_high() -> None:
     lr = TASK.knobs["LR"]
-    known = {0.0001: -0.5, 0.0003: -0.2, 0.001: 0.0, 0.002: 0.15, 0.003: 0.2, 0.004: 0.18, 0.01: -0.3, 0.03: -0.9}
+    known: dict[Scalar, float] = {
+        0.0001: -0.5,
+        0.0003: -0.2,
+        0.001: 0.0,
+        0.002: 0.15,
+        0.003: 0.2,
+        0.004: 0.18,
+        0.01: -0.3,
+        0.03: -0.9,
+    }
     drawn = [float(sample(lr, known, seed)) for seed in range(30)]
     assert statistics.fmean(0.001 <= value <= 0.007 for value in drawn) > 0.7
 
