@@ -69,6 +69,10 @@ def test_once_confirmed_everybody_adopts_whatever_is_claimed() -> None:
     write = Writer()
     found = write.test(ANN, INIT, 0.1)
     book = notebook(found, *(write.test(who, INIT, 0.1, replicates=found.id) for who in (BOB, CAT)))
+    (confirmed,) = book.open_replications()
+    assert policy.replication_value(book, confirmed, [claim(DAN, INIT)]) == policy.replication_value(
+        book, confirmed, []
+    )
     assert replicating(book, claim(DAN, INIT)) > 0.9
 
 
@@ -90,7 +94,11 @@ def test_a_finder_whose_credit_is_used_up_is_not_replicated_however_much_is_prom
     write = Writer()
     false = [write.test(ANN, {"DEPTH": depth}, 0.3) for depth in (4, 5, 6, 7, 8)]
     mine = [write.test(ME, {"DEPTH": 4 + i}, -0.01, "discard", replicates=f.id) for i, f in enumerate(false)]
-    assert replicating(notebook(*false, *mine, write.test(ANN, INIT, 0.99))) == 0
+    book = notebook(*false, *mine, write.test(ANN, INIT, 0.99))
+    (promise,) = book.open_replications()
+    assert policy.chance(book, promise) < policy.LEAST_CHANCE
+    assert policy.replication_value(book, promise, []) == 0
+    assert decide(book) == Explore("nothing to replicate")
 
 
 def test_lying_more_gains_nothing() -> None:
