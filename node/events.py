@@ -54,10 +54,9 @@ class Event:
 def from_json(line: str) -> Event:
     """Read an event back. Raises ValueError."""
     data = json.loads(line)
-    names = ("event", "time_ms", "who", "own")
-    if not isinstance(data, dict) or not data.keys() >= set(names):
+    if not isinstance(data, dict) or not data.keys() >= {"event", "time_ms", "who", "own"}:
         raise ValueError(f"not an event: {line:.80}")
-    return Event(*(data.pop(name) for name in names), data)
+    return Event(data.pop("event"), data.pop("time_ms"), data.pop("who"), data.pop("own"), data)
 
 
 def printable(text: str) -> str:

@@ -4,6 +4,7 @@ Every background task is supervised: one that fails is told in the feed and star
 """
 
 import math
+import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -83,6 +84,7 @@ async def join(home: Home, options: Options, feed: Feed) -> None:
     reference = task_reference(home, options.task)
     with only_node(home), open_state(home, reference, writing=True) as state:
         remember_task(home, reference)
+        shutil.rmtree(home.workspaces, ignore_errors=True)  # what a killed node left
         identity = load_or_create(home.identity)
         async with open_network(
             identity,

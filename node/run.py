@@ -5,6 +5,7 @@ import json as jsonlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from node.export import find_result, recipe_of
@@ -47,7 +48,7 @@ async def run_trials(
     note = (lambda text: None) if json else (lambda text: print(text, flush=True))
     data = await prepare_data(job.task, data_cache(), on_note=note)
     failed = False
-    with Feed(feed_console(json=json), json=json) as feed:
+    with TemporaryDirectory(prefix="arnode-") as workspace, Feed(feed_console(json=json), json=json) as feed:
         for seed in job.seeds:
 
             def on_progress(progress: Progress, seed: int = seed) -> None:
@@ -57,7 +58,7 @@ async def run_trials(
                 job.task,
                 materialise(job.task, job.recipe),
                 seed,
-                workspace=home.workspaces,
+                workspace=Path(workspace),
                 data=data,
                 on_progress=on_progress,
             )

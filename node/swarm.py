@@ -108,14 +108,16 @@ async def swarm(home: Home, nodes: int, minutes: float | None, task: str | None,
     since_ms = now_ms()
     options = ["--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--swarm", f"local-{secrets.token_hex(4)}"]
     options += [] if task is None else ["--task", task_reference(home, task)]
-    options += [] if minutes is None else ["--minutes", str(minutes)]
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
-            async with trio.open_nursery() as running:
-                address = await running.start(_run_node, homes[0], options, feed)
-                for other in homes[1:]:
-                    running.start_soon(_run_node, other, [*options, "--bootstrap", address], feed)
+            with trio.CancelScope() as time_up:
+                async with trio.open_nursery() as running:
+                    address = await running.start(_run_node, homes[0], options, feed)
+                    if minutes is not None:
+                        time_up.deadline = trio.current_time() + 60 * minutes
+                    for other in homes[1:]:
+                        running.start_soon(_run_node, other, [*options, "--bootstrap", address], feed)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise alone(group) from None
@@ -142,14 +144,15 @@ async def _run_node(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
     assert process.stdout is not None
+    output = _NodeOutput(process.stdout, home.folder.name, feed, task_status)
     try:
-        await _show_events(process.stdout, home, feed, task_status)
+        await output.show()
         await process.wait()
     finally:
         if process.returncode is None:
             process.terminate()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_SECONDS):
-                await _show_events(process.stdout, home, feed, task_status)
+                await output.show()
                 await process.wait()
             if process.returncode is None:
                 process.kill()
@@ -158,18 +161,30 @@ async def _run_node(
         raise SwarmError(f"{home.folder.name} ended with status {process.returncode}; it said: {tail or 'nothing'}")
 
 
-async def _show_events(stdout: trio.abc.ReceiveStream, home: Home, feed: Feed, task_status: Started) -> None:
-    buffer = b""
-    async for chunk in stdout:
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in lines:
-            event = from_json(line.decode())
-            if event.kind == "listening":
-                task_status.started(event.data["addresses"][0])
-                text = f"{home.folder.name} listens at {event.data['addresses'][0]}"
-                event = Event("note", event.time_ms, event.who, True, {"text": text})
-            if event.own and event.kind not in HIDDEN:
-                feed.show(replace(event, own=False))
+class _NodeOutput:
+    """A node's events, read from its standard output; reading may be cancelled and taken up again."""
+
+    def __init__(self, stdout: trio.abc.ReceiveStream, name: str, feed: Feed, task_status: Started) -> None:
+        self._stdout = stdout
+        self._name = name
+        self._feed = feed
+        self._task_status = task_status
+        self._rest = b""
+
+    async def show(self) -> None:
+        """Show events until the output ends."""
+        async for chunk in self._stdout:
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                self._show(from_json(line.decode()))
+
+    def _show(self, event: Event) -> None:
+        if event.kind == "listening":
+            self._task_status.started(event.data["addresses"][0])
+            text = f"{self._name} listens at {event.data['addresses'][0]}"
+            event = Event("note", event.time_ms, event.who, True, {"text": text})
+        if event.own and event.kind not in HIDDEN:
+            self._feed.show(replace(event, own=False))
 
 
 def _in_words(summary: Summary, task: Task, nodes: int) -> str:

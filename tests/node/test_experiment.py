@@ -1,0 +1,137 @@
+"""Experiments with real trials of a small program: what was run, what was remembered, what the record says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.entries import Result
+from agent.notebook import Notebook
+from node.experiment import Plan, load_plan, run_experiment, seed_of
+from node.trials import Trials
+from tests.node.lab import Lab, open_lab
+from trainer.device import Device, detect
+from trainer.recipe import BASELINE, Recipe, make_recipe, materialise, program_sha256, recipe_id
+from trainer.trial import Progress, Trial
+
+
+@dataclass
+class Bench:
+    lab: Lab
+    trials: Trials
+    device: Device
+    ran: list[Trial]
+    progress: list[tuple[str, int, Progress]]
+
+    async def run(self, candidate: Recipe, parent: Recipe = BASELINE) -> Result:
+        plan = Plan(parent, candidate, "why not", "search")
+        me = self.lab.me.author
+        return await run_experiment(
+            plan,
+            me=me,
+            notebook=Notebook(self.lab.task, me, "cpu"),
+            trials=self.trials,
+            device=self.device,
+            on_trial=self.ran.append,
+            on_progress=lambda side, number, progress: self.progress.append((side, number, progress)),
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_lab(tmp_path) as lab:
+        device = detect()
+        trials = Trials(lab.task, device, store=lab.home.trials, workspaces=lab.home.workspaces, data=None)
+        yield Bench(lab, trials, device, [], [])
+        trials.close()
+
+
+async def test_a_clear_gain_is_kept_after_one_seed_and_the_record_can_be_repeated(bench: Bench) -> None:
+    candidate = make_recipe(bench.lab.task, {"INIT": "normal"})
+    result = await bench.run(candidate)
+    assert result.verdict == "keep"
+    assert result.effect == pytest.approx(0.5, abs=0.05)
+    assert result.interval is not None
+    assert result.interval[0] < 0.5 < result.interval[1]
+    assert result.change == {"INIT": ("default", "normal")}
+    assert (result.tokens, result.steps) == (1000, 10)
+    assert result.program == program_sha256(materialise(bench.lab.task, candidate))
+    assert result.parent == recipe_id(BASELINE)
+    assert [trial.seed for trial in bench.ran] == [result.pairs[0].seed] * 2
+    assert {side for side, _, _ in bench.progress} == {"parent", "candidate"}
+    again = await bench.trials.run(candidate, result.pairs[0].seed)
+    assert again.value == result.pairs[0].candidate
+
+
+async def test_a_clear_loss_is_discarded_after_one_seed(bench: Bench) -> None:
+    result = await bench.run(make_recipe(bench.lab.task, {"DEPTH": 1}))
+    assert (result.verdict, len(result.pairs)) == ("discard", 1)
+
+
+async def test_a_candidate_that_crashes_says_why_and_the_parents_value_is_kept(bench: Bench) -> None:
+    result = await bench.run(make_recipe(bench.lab.task, {"INIT": "zeros"}))
+    assert result.verdict == "crash"
+    assert "zeros never learn" in result.reason
+    assert result.pairs[0].candidate is None
+    assert result.pairs[0].parent is not None
+    assert result.effect is None
+
+
+async def test_a_parent_that_fails_decides_nothing_about_the_candidate(bench: Bench) -> None:
+    parent = make_recipe(bench.lab.task, {"INIT": "zeros"})
+    result = await bench.run(make_recipe(bench.lab.task, {"INIT": "zeros", "DEPTH": 4}), parent)
+    assert result.verdict == "inconclusive"
+    assert "the parent failed" in result.reason
+
+
+async def test_no_trial_is_run_twice_even_by_another_process(bench: Bench) -> None:
+    await bench.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
+    first = len(bench.ran)
+    reopened = Trials(
+        bench.lab.task, bench.device, store=bench.lab.home.trials, workspaces=bench.lab.home.workspaces, data=None
+    )
+    bench.trials.close()
+    bench.trials = reopened
+    await bench.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
+    assert len(bench.ran) == first
+    await bench.run(make_recipe(bench.lab.task, {"DEPTH": 1}))
+    assert len(bench.ran) == first + 1  # the parent's trial on that seed is there already
+
+
+async def test_a_crash_is_not_remembered_since_it_may_have_had_another_cause(bench: Bench) -> None:
+    zeros = make_recipe(bench.lab.task, {"INIT": "zeros"})
+    assert (await bench.trials.run(zeros, 1)).status == "crash"
+    assert bench.trials.known(zeros, 1) is None
+
+
+def test_seeds_differ_by_author_parent_and_number_and_are_stable() -> None:
+    other = Recipe({"DEPTH": 3})
+    seeds = {
+        seed_of(author, parent, n)
+        for author in (b"a" * 32, b"b" * 32)
+        for parent in (BASELINE, other)
+        for n in range(4)
+    }
+    assert len(seeds) == 16
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seed_of(b"a" * 32, BASELINE, 0) == 130354336
+
+
+def test_a_plan_survives_on_disk_and_a_broken_one_is_no_plan(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        path = lab.home.experiment
+        assert load_plan(path, lab.task) is None
+        plan = Plan(BASELINE, make_recipe(lab.task, {"DEPTH": 3}), "deeper", "search", (b"x" * 32,), b"y" * 32)
+        plan.save(path)
+        assert load_plan(path, lab.task) == plan
+        whole = path.read_text()
+        for broken in (
+            "",
+            "[]",
+            whole[:-5],
+            whole.replace('"DEPTH": 3', '"DEPTH": 99'),
+            whole.replace("DEPTH", "WIDTH"),
+        ):
+            path.write_text(broken)
+            assert load_plan(path, lab.task) is None
