@@ -7,6 +7,7 @@ what a beginner would write. The budget (ARNODE_BUDGET_KIND, ARNODE_BUDGET) is t
 import json
 import math
 import os
+import resource
 import sys
 import time
 import zlib
@@ -333,6 +334,14 @@ def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
     return loss + Z_LOSS * logits.logsumexp(-1).square().mean() if Z_LOSS else loss
 
 
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory held so far: the accelerator's where there is one, else the process's own."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def main() -> None:
     seed = int(os.environ.get("ARNODE_SEED", "0"))
     budget_kind = os.environ.get("ARNODE_BUDGET_KIND", "flops")
@@ -388,6 +397,7 @@ def main() -> None:
     print(f"flops: {steps * flops_per_step:.6e}")
     print(f"num_steps: {steps}")
     print(f"num_params: {sum(p.numel() for p in optimizer.parameters)}")
+    print(f"peak_memory_mb: {peak_memory_mb(device):.1f}")
 
 
 if __name__ == "__main__":
