@@ -12,7 +12,7 @@ from typing import TypeAlias
 from agent.board import BoardRow, board
 from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
 from agent.effects import PooledEffect, pool_effects
-from agent.entries import NO_TASK, Calibration, Profile, Result, read
+from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, read
 from agent.evidence import (
     MAX_VALUE,
     Experiment,
@@ -54,6 +54,7 @@ class Notebook:
         self._profiles: dict[bytes, tuple[Moment, Profile]] = {}
         self._discoveries: dict[NewValues, Discovery] = {}
         self._stale: set[NewValues] = set()
+        self._verdicts: dict[bytes, list[Verdict]] | None = None
         self._noise: Noise | None = None
 
     def add(self, record: Record) -> None:
@@ -193,6 +194,8 @@ class Notebook:
 
     def discoveries(self) -> list[Discovery]:
         """Every change that someone kept on their own idea, by time and id."""
+        if self._stale:
+            self._verdicts = None
         for change in self._stale:
             discovery = discover(self._tests_of(change))
             if discovery is not None:
@@ -207,9 +210,20 @@ class Notebook:
 
     def credibility(self, author: bytes) -> float:
         """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
-        found = [discovery for discovery in self.discoveries() if author in discovery.finders]
-        verdicts = [own_verdict(discovery, self.me) for discovery in found if author != self.me]
-        return credibility(verdicts.count("keep"), verdicts.count("discard"))
+        tests = self._own_tests().get(author, [])
+        return credibility(tests.count("keep"), tests.count("discard"))
+
+    def _own_tests(self) -> dict[bytes, list[Verdict]]:
+        """Finder -> this node's verdicts on what they found."""
+        discoveries = self.discoveries()
+        if self._verdicts is None:
+            self._verdicts = defaultdict(list)
+            for discovery in discoveries:
+                verdict = own_verdict(discovery, self.me)
+                for finder in discovery.finders:
+                    if verdict is not None and finder != self.me:
+                        self._verdicts[finder].append(verdict)
+        return self._verdicts
 
     def open_replications(self) -> list[Discovery]:
         """Discoveries of others that may improve this node's best recipe, the largest promise first.

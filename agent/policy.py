@@ -22,16 +22,16 @@ from agent.notebook import Notebook
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe
 
-RECENT: Final = 12
+RECENT: Final = 12  # experiments
 REPLICATING: Final = 0.5
-CLAIMED: Final = 0.3
+CLAIMED: Final = 0.3  # what is left of a value for each peer that is at it
 PRIOR_TESTS: Final = 2.0
-PRIOR_EXPLORATIONS: Final = 2.0
+PRIOR_EXPLORATIONS: Final = 2.0  # trials that brought a deviation each
 LEAST_CHANCE: Final = 0.2
-BELIEVABLE: Final = 20.0
+BELIEVABLE: Final = 20.0  # deviations
+CLEAR: Final = 4.0  # deviations
 CALIBRATED_DEGREES: Final = 4.0
-UNDECIDED: Final = 2
-CLEAR: Final = 4.0
+UNDECIDED: Final = 2  # inconclusive verdicts among the recent
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,18 @@ from trainer.knobs import Scalar
 from trainer.recipe import Recipe, values
 from trainer.task import Knob, Task
 
-HOW_MANY: Final = {1: 0.8, 2: 0.15, 3: 0.05}
+HOW_MANY: Final = {1: 0.8, 2: 0.15, 3: 0.05}  # knobs in one change, and how often
 DRAWS: Final = 150
-ENOUGH_FOR_TPE: Final = 4
-STEPPING: Final = 0.3
-STEPS: Final = (0.05, 0.12, 0.25, 0.5)
-UNTRIED: Final = 0.5
-INTERACTION: Final = 2.0
-FADING: Final = 0.8
-INERT: Final = 8
+ENOUGH_FOR_TPE: Final = 4  # tried values
+STEPPING: Final = 0.3  # share of steps even then
+STEPS: Final = (0.05, 0.12, 0.25, 0.5)  # of the span, give or take 40 %
+UNTRIED: Final = 0.5  # chance that an untried value improves; optimism pays, since a trial is cheap
+INTERACTION: Final = 2.0  # noise deviations by which one differing knob may move an effect
+FADING: Final = 0.8  # what a miss still counts for each differing knob
+INERT: Final = 8  # misses that an effect of exactly zero counts
 LEAST: Final = 1e-6
 CLAIMED: Final = 0.1
-NEAR: Final = 0.02
+NEAR: Final = 0.02  # of the span
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,16 @@ class Search:
         current = values(task, notebook.best())
         tests = _tests(notebook)
         taken = {new_values(change) for change in avoid}
-        taken |= {new_values(discovery.new_values) for discovery in notebook.discoveries()}  # these are for replication
+        taken |= {new_values(discovery.new_values) for discovery in notebook.open_replications()}
         noise = notebook.noise().sd
         chances = {name: _chances(knob, current[name], tests[name], noise) for name, knob in task.knobs.items()}
         weights = {
             name: knob.weight(notebook.device_class) * _left(chances[name], tests[name])
             for name, knob in task.knobs.items()
+            if chances[name] or Span.of(knob)
         }
-        for change in avoid:
-            weights |= {name: weights[name] * CLAIMED for name in change if name in weights}
+        claimed = {name for change in avoid for name in change}
+        weights |= {name: weights[name] * CLAIMED for name in claimed & weights.keys()}
         for draw in range(DRAWS):
             # where single changes are used up, more knobs at once
             many = self._rng.choices(list(HOW_MANY), list(HOW_MANY.values()))[0] + draw // (DRAWS // 3)

@@ -72,6 +72,27 @@ def test_what_peers_discovered_is_left_for_replication() -> None:
     }
 
 
+def test_what_failed_here_once_may_be_tried_again_from_another_recipe() -> None:
+    write = Writer()
+    found = write.test(ANN, {"TIED": True}, 0.1)
+    failed = write.test(ME, {"TIED": True}, 0.0005, "discard", replicates=found.id)
+    elsewhere = make_recipe(TASK, {"OPTIMIZER": "muon", "INIT": "normal", "BATCH": 1024})
+    book = notebook(found, failed, write.test(ME, {"DEPTH": 4}, 0.1, parent=elsewhere))
+    assert book.open_replications() == []
+    search = Search(1)
+    assert any(search.propose(book, TASK).change == {"TIED": True} for _ in range(300))
+
+
+def test_a_choice_without_alternatives_is_no_knob_to_turn() -> None:
+    task = make_task([knob("ONLY", "choice", "this", choices=("this",)), knob("TIED", "bool", False)])
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    assert all(Search(seed).propose(book, task).change == {"TIED": True} for seed in range(10))
+
+
+def test_any_number_of_claims_can_be_borne() -> None:
+    assert Search(1).propose(notebook(), TASK, avoid=[{name: 1} for name in TASK.knobs] * 500).change
+
+
 def test_nodes_that_know_the_same_propose_different_things() -> None:
     proposals = {tuple(sorted(Search(seed).propose(notebook(), TASK).change.items())) for seed in range(24)}
     assert len(proposals) >= 16
