@@ -1,0 +1,56 @@
+"""How long a person waits: from `arnode join` to listening, and to the first finished trial.
+
+    python -m bench.join [RUNS]
+
+Every run is a new node in an empty state folder. The first also prepares the task's data in an empty cache.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.figures import figure, machine
+
+
+def one(folder: Path, cache: Path) -> tuple[float, float]:
+    """Seconds to the event `listening`, and to the first trial with a value."""
+    command = [sys.executable, "-m", "node.cli", "--home", str(folder), "join", "--json"]
+    command += ["--listen", "/ip4/127.0.0.1/tcp/0"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    listening = 0.0
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                event = json.loads(line)
+                if event["event"] == "listening":
+                    listening = time.perf_counter() - started
+                elif event["event"] == "trial" and event["status"] == "ok":
+                    return listening, time.perf_counter() - started
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+    raise SystemExit("the node ended before its first trial")
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        cold = one(base / "cold", base / "cache")
+        warm = [one(base / f"warm-{number}", base / "cache") for number in range(runs)]
+    print(f"join to listening, cold: {cold[0]:.3g} s")
+    print(f"join to first finished trial, cold (data is made): {cold[1]:.3g} s")
+    print(figure("join to listening", "s", [run[0] for run in warm]))
+    print(figure("join to first finished trial", "s", [run[1] for run in warm]))
+
+
+if __name__ == "__main__":
+    main()
