@@ -23,7 +23,7 @@ from gossip.events import Event, Peer, PeerConnected, PeerLost
 from gossip.identity import Identity
 
 MAX_CONNECTIONS: Final = 200
-CLOSE_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
 
 # An Ed25519 peer id is the key itself in an identity multihash (libp2p peer-ids specification).
 ED25519_PREFIX: Final = bytes.fromhex("002408011220")
@@ -59,30 +59,35 @@ def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
 
 @asynccontextmanager
 async def open_host(
-    identity: Identity, listen: Sequence[str], *, admit: Callable[[ID], bool], max_connections: int = MAX_CONNECTIONS
+    identity: Identity, *, admit: Callable[[ID], bool], max_connections: int = MAX_CONNECTIONS
 ) -> AsyncIterator[BasicHost]:
-    """A running host that listens on all of `listen`. Raises ListenError.
+    """A running host that does not listen yet, so that protocols can be set first.
 
     On leaving, connections, listeners and tasks are gone: the library leaks them unless the host is closed while its
     service still runs, and it closes connections one after the other, 0.1 s each.
     """
     upstream.install()
-    addresses = [_free_address(text) for text in listen]
     key_pair = create_new_key_pair(identity.private_bytes)
     host = upstream.noise_host(key_pair, max_connections=max_connections, admit=admit, addresses=reachable)
-    async with host.run(addresses):
+    async with host.run([]):
         try:
-            swarm = upstream.swarm_of(host)
-            for text, address in zip(listen, addresses, strict=True):
-                if str(address) not in swarm.listeners:
-                    raise ListenError(f"cannot listen on {text}: libp2p refused the address; choose another")
             yield host
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_SECONDS):
                 async with trio.open_nursery() as nursery:
-                    for connection in swarm.get_connections():
+                    for connection in upstream.swarm_of(host).get_connections():
                         nursery.start_soon(connection.close)
                 await host.close()
+
+
+async def listen_on(host: BasicHost, listen: Sequence[str]) -> None:
+    """Accept connections on all of `listen`, such as `/ip4/0.0.0.0/tcp/4001`. Raises ListenError."""
+    for text in listen:
+        address = _free_address(text)
+        swarm = upstream.swarm_of(host)
+        if not await swarm.listen(address):
+            raise ListenError(f"cannot listen on {text}: libp2p refused the address; choose another")
+    upstream.forget_own_record(host)
 
 
 def _free_address(text: str) -> Multiaddr:

@@ -24,6 +24,7 @@ from gossip.host import (
     AddressError,
     Connections,
     ListenError,
+    listen_on,
     open_host,
     parse_peer_address,
 )
@@ -152,13 +153,9 @@ class Network:
 
     async def _serve(self) -> None:
         self._connections.forget()
-        async with open_host(
-            self._identity, self._listen, admit=self._allowed, max_connections=self._tuning.max_connections
-        ) as host:
+        async with open_host(self._identity, admit=self._allowed, max_connections=self._tuning.max_connections) as host:
             host.get_network().register_notifee(self._connections)
             async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
-                self._listen = [str(address) for address in host.get_transport_addrs()]
-                self.addresses = [str(address) for address in host.get_addrs()]
                 peers = Peers(
                     host,
                     self._connections,
@@ -177,6 +174,9 @@ class Network:
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     foreign=partial(self._blame, weight=OTHER_SWARM),
                 )
+                await listen_on(host, self._listen)
+                self._listen = [str(address) for address in host.get_transport_addrs()]
+                self.addresses = [str(address) for address in host.get_addrs()]
                 for name, task in (
                     ("storing records", self._mesh.store_arrivals),
                     ("bootstrap", peers.stay_connected),
@@ -194,9 +194,9 @@ class Network:
                     self._serving = False
 
     async def _disconnect(self, swarm: Swarm) -> None:
-        async for peer in self._disconnects:
-            with trio.move_on_after(CLOSE_SECONDS):
-                await swarm.close_peer(peer)
+        async with trio.open_nursery() as nursery:
+            async for peer in self._disconnects:
+                nursery.start_soon(upstream.disconnect, swarm, peer)
 
     def _report(self, what: str, why: str) -> None:
         self.events.put(Trouble(what, why))
