@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -30,6 +30,7 @@ REPLICATIONS: Final = {
 }
 WHO_WIDTH: Final = 15
 WORD_WIDTH: Final = 10
+LEAST_TEXT: Final = 12
 
 
 def feed_console(*, json: bool) -> Console:
@@ -37,43 +38,49 @@ def feed_console(*, json: bool) -> Console:
     return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, no_color=True if json else None)
 
 
-def line_of(event: Event) -> Text | None:
-    """The event's line, or None for an event that the feed does not show."""
+def line_of(event: Event, width: int | None = None) -> Text | None:
+    """The event's line, or None for an event that the feed does not show.
+
+    width: of the terminal; a line that is too long for it loses the end of its first part, not the figures behind.
+    """
     body = LINES[event.kind](event)
     if body is None:
         return None
-    mark, word, style, text = body
-    if event.kind != "listening":  # that one is this node's own, and has line breaks
-        text.plain = printable(text.plain)
+    mark, word, style, text, figures = body if len(body) == 5 else (*body, [])
     clock = time.strftime("%H:%M:%S", time.localtime(event.time_ms / 1000))
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(clock, "dim").append("  ")
     line.append(f"{printable(event.who[:WHO_WIDTH]):<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
     line.append(f"{mark} {word:<{WORD_WIDTH}}", style).append("  ")
-    return line.append_text(text)
+    if event.kind != "listening":  # that one is this node's own, and has line breaks
+        text.plain = printable(text.plain)
+    tail = Text.assemble(*(part for figure in figures for part in ("  ", figure)))
+    tail.plain = printable(tail.plain)
+    if width is not None and line.cell_len + text.cell_len + tail.cell_len > width:
+        text.truncate(max(LEAST_TEXT, width - line.cell_len - tail.cell_len), overflow="ellipsis")
+    return line.append_text(text).append_text(tail)
 
 
-Body = tuple[str, str, str, Text]
+# mark, word, its style, the text, and figures that stay visible on a narrow terminal
+Body = tuple[str, str, str, Text] | tuple[str, str, str, Text, list[Text]]
 
 
 def _result(event: Event) -> Body:
     data = event.data
-    mark, word, style = (REPLICATIONS if data.get("replicates") else VERDICTS)[data["verdict"]]
-    text = Text(change_text(data["change"]))
+    mark, word, style = (REPLICATIONS if data["replicates"] else VERDICTS)[data["verdict"]]
+    figures = []
     if data["value"] is not None and data["parent_value"] is not None:
-        text.append(
-            f"  {data['parent_value']:.4f} → {data['value']:.4f}", "default" if data["verdict"] == "keep" else "dim"
-        )
-        # the sign of the metric: a lower loss reads as a negative percentage
+        kept = data["verdict"] == "keep"
+        figures.append(Text(f"{data['parent_value']:.4f} → {data['value']:.4f}", "default" if kept else "dim"))
+        # by the metric's own sign: a lower loss reads as a negative percentage
         change = (data["value"] - data["parent_value"]) / abs(data["parent_value"] or 1.0)
-        text.append(f"  {change:+.1%}", "green" if data["improvement"] > 0 else "dim")
-        text.append(f"  {len(data['seeds'])} seed{'s' * (len(data['seeds']) != 1)}", "dim")
+        figures.append(Text(f"{change:+.1%}", "green" if data["improvement"] > 0 else "dim"))
+        figures.append(Text(f"{len(data['seeds'])} seed{'s' * (len(data['seeds']) != 1)}", "dim"))
     elif data["reason"]:
-        text.append(f"  {data['reason']}", "red")
-    if data.get("replicates"):
-        text.append(f"  found by {data['replicates_of']}", "dim")
-    text.append(f"  {data['id'][:8]}", "dim")
-    return mark, word, style, text
+        figures.append(Text(data["reason"], "red"))
+    if data["replicates"]:
+        figures.append(Text(f"found by {data['replicates_of']}", "dim"))
+    return mark, word, style, Text(change_text(data["change"])), [*figures, Text(data["id"][:8], "dim")]
 
 
 def _trial(event: Event) -> Body | None:
@@ -180,11 +187,12 @@ class Feed:
         if self._json:
             print(event.to_json(), flush=True)
             return
-        line = line_of(event)
+        on_screen = self._console.is_terminal
+        line = line_of(event, self._console.width if on_screen else None)
         if line is None:
             return
-        if self._console.is_terminal:
-            self._console.print(line, soft_wrap="\n" in line.plain)
+        if on_screen:
+            self._console.print(line, soft_wrap=event.kind == "listening", no_wrap=True, overflow="ellipsis")
         else:
             print(line.plain, flush=True)
 
@@ -204,8 +212,3 @@ class Feed:
             self._bar.remove_task(self._task)
             self._bar.refresh()
             self._task = None
-
-
-def as_table_value(value: Any) -> str:
-    """A value for a table cell: numbers short, nothing as a dash."""
-    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

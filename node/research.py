@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from agent.entries import BudgetBody, Calibration, Entry, Presence, RecipeBody, Result
+from agent.judge import MAX_SEEDS
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
@@ -143,13 +144,10 @@ class Research:
         task = self.state.task
         values: dict[str, float] = {}
         seconds = 0.0
-        number = 1000  # apart from the seeds of experiments, which count from 0
         known = self.state.notebook.values(recipe_id(recipe))
-        while len(values) < CALIBRATION_SEEDS and number < 1010:
-            seed = seed_of(self.state.me, recipe, number)
-            number += 1
-            if seed in known:
-                continue
+        # the seeds that experiments on this recipe use, so that these trials serve them too
+        seeds = [seed for seed in (seed_of(self.state.me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
+        for seed in seeds[:CALIBRATION_SEEDS]:
             trial = await self.trials.run(recipe, seed, lambda p: self.progress("calibration", p))
             self._trial_ended(trial)
             seconds += trial.seconds

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -137,3 +138,17 @@ def test_changes_read_like_a_person_wrote_them() -> None:
     assert (
         change_text({"B": [1, 2], "A": [1e-3, 3e-2], "C": [False, True]}) == "A 0.001 → 0.03, B 1 → 2, C False → True"
     )
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_on_a_narrow_terminal_the_figures_stay(width: int) -> None:
+    long = RESULT | {"change": {f"KNOB_{n}": [0.001, 0.002] for n in range(8)}}
+    out = io.StringIO()
+    with Feed(Console(file=out, force_terminal=True, color_system=None, width=width, markup=False)) as feed:
+        feed.show(event("result", **long))
+    (line,) = [line for line in out.getvalue().splitlines() if "ada" in line]
+    shown = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line)
+    assert len(shown) <= width
+    assert "-20.0%" in shown or width < 80
+    assert "2 seeds  abababab" in shown or width < 100
+    assert "…" in shown
