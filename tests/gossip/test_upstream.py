@@ -17,15 +17,19 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.exceptions import SwarmException
+from libp2p.peer.envelope import seal_record
 from libp2p.peer.id import ID
+from libp2p.peer.peer_record import PeerRecord
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.utils import maybe_consume_signed_record
 
 from gossip import upstream
 from gossip.events import PeerConnected, PeerRejected, RecordArrived, Trouble
@@ -119,8 +123,7 @@ async def test_a_stream_handler_that_raises_ends_its_stream_only() -> None:
         called.set()
         raise RuntimeError("our own fault")
 
-    key_pair = create_new_key_pair()
-    host = upstream.noise_host(key_pair, max_connections=10, admit=lambda peer: True, addresses=list)
+    host = hardened()
     host.set_stream_handler(TProtocol("/raises"), raises)
     async with bare.running(host, bare.ANY):
         address = host.get_transport_addrs()[0]
@@ -223,15 +226,46 @@ async def test_nothing_is_printed_and_no_thread_or_port_is_left(
     assert capfd.readouterr() == ("", "")
 
 
+def hardened(keys: KeyPair | None = None) -> BasicHost:
+    upstream.install()
+    return upstream.noise_host(
+        keys or create_new_key_pair(), max_connections=10, admit=lambda peer: True, addresses=list
+    )
+
+
+@pytest.mark.parametrize(("made", "dials"), [(bare.stranger, True), (hardened, False)])
+async def test_opening_a_stream_dials_nobody(made: Callable[[], BasicHost], dials: bool) -> None:
+    async with bare.running(bare.stranger(), bare.ANY) as other, bare.running(made()) as host:
+        host.get_peerstore().add_addrs(other.get_id(), other.get_transport_addrs(), 60)
+        try:
+            await host.new_stream(other.get_id(), [TProtocol("/ipfs/ping/1.0.0")])
+        except SwarmException:
+            assert not dials
+        assert (host.get_id() in other.get_connected_peers()) is dials
+
+
+async def test_an_rpc_with_a_stale_peer_record_is_used_all_the_same() -> None:
+    keys = create_new_key_pair()
+    peer = ID.from_pubkey(keys.public_key)
+    new, old = (
+        seal_record(PeerRecord(peer, [bare.ANY], seq=seq), keys.private_key).marshal_envelope() for seq in (2, 1)
+    )
+    host = hardened()
+    assert maybe_consume_signed_record(rpc_pb2.RPC(senderRecord=new), host, peer)
+    assert not maybe_consume_signed_record(rpc_pb2.RPC(senderRecord=old), host, peer)
+    assert upstream._consume_record_once(rpc_pb2.RPC(senderRecord=old), host, peer)
+    envelope = host.get_peerstore().get_peer_record(peer)
+    assert envelope is not None
+    assert envelope.marshal_envelope() == new
+
+
 # ---- the router, against the bare one ----
 
 
 def members(router_class: Callable[[], GossipSub], count: int = 20) -> tuple[GossipSub, Pubsub, list[ID]]:
     """A router that is not running, subscribed to RECORDS, with `count` peers that are too."""
-    key_pair = create_new_key_pair()
-    host = upstream.noise_host(key_pair, max_connections=10, admit=lambda peer: True, addresses=list)
     router = router_class()
-    pubsub = Pubsub(host, router)
+    pubsub = Pubsub(hardened(), router)
     pubsub.seen_messages.stop()
     peers = [ID.from_pubkey(create_new_key_pair().public_key) for _ in range(count)]
     for peer in peers:
