@@ -15,11 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-PROGRAM = Path(__file__).parent.parent / "trainer" / "gpt"
-BUDGET = 6e11
+ROOT = Path(__file__).parent.parent
+PROGRAM = ROOT / "trainer" / "gpt"
+BUDGET = tomllib.loads((ROOT / "configs" / "tasks" / "story-cpu.toml").read_text())["budget"]["amount"]
 
 GOOD = (
     "INIT='normal'", "ZERO_PROJECTIONS=True", "NORM='rmsnorm'", "POSITIONS='rope'", "ACTIVATION='relu2'",

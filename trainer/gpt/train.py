@@ -95,6 +95,7 @@ def windows() -> list[int]:
 
 
 def norm() -> nn.Module:
+    """A fresh norm of the chosen kind."""
     return {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm, "none": nn.Identity}[NORM](WIDTH)
 
 
@@ -117,6 +118,7 @@ class Attention(nn.Module):
         self.register_buffer("turns", rope(SEQ_LEN, WIDTH // HEADS) if POSITIONS == "rope" else None)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """What each position gathers from those it sees: (rows, length, WIDTH), as x."""
         rows, length, _ = x.shape
         v = self.value(x)
         if self.value_embed is not None:
@@ -249,8 +251,8 @@ class Optimizer:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, schedule: float) -> None:
-        """Update every parameter from its gradient; schedule multiplies the learning rates."""
+    def step(self, multiplier: float) -> None:
+        """Update every parameter from its gradient, with its learning rate times the multiplier."""
         self.steps += 1
         unbias1, unbias2 = 1 - BETA1**self.steps, 1 - BETA2**self.steps
         for p, group, rate, m, v in zip(
@@ -258,7 +260,7 @@ class Optimizer:
         ):
             if p.grad is None:
                 continue
-            lr = rate * schedule
+            lr = rate * multiplier
             if group in ("matrix", "unembedding"):
                 p.mul_(1 - lr * WEIGHT_DECAY)
             m.lerp_(p.grad, 1 - BETA1)
@@ -343,6 +345,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def main() -> None:
+    """Train until the budget is spent, score the model, print the summary."""
     seed = int(os.environ.get("ARNODE_SEED", "0"))
     budget_kind = os.environ.get("ARNODE_BUDGET_KIND", "flops")
     budget = float(os.environ.get("ARNODE_BUDGET", DEFAULT_FLOPS))
@@ -394,7 +397,7 @@ def main() -> None:
     print(f"training_seconds: {seconds:.3f}")
     print(f"eval_seconds: {time.perf_counter() - evaluated:.3f}")
     print(f"total_tokens: {steps * BATCH_SIZE * SEQ_LEN}")
-    print(f"flops: {steps * flops_per_step:.6e}")
+    print(f"flops: {steps * flops_per_step!r}")
     print(f"num_steps: {steps}")
     print(f"num_params: {sum(p.numel() for p in optimizer.parameters)}")
     print(f"peak_memory_mb: {peak_memory_mb(device):.1f}")
