@@ -1,4 +1,5 @@
 # make join    set up and start a node (make join ARGS="--bootstrap /ip4/…" for its options)
+# make swarm   set up and run four nodes for ten minutes
 # make test    set up and run the tests
 # make check   linters, types, layering
 # make bench   measure the figures of docs/benchmarks.md (takes half an hour)
@@ -8,10 +9,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: join setup test check bench clean
+.PHONY: join swarm setup test check bench clean
 
 join: setup
 	@exec $(BIN)/arnode join $(ARGS)
+
+swarm: setup
+	@exec $(BIN)/arnode swarm 4 --minutes 10 $(ARGS)
 
 setup: $(VENV)/.arnode
 
