@@ -62,8 +62,8 @@ class Result(Body):
 
     change: knob -> [old value, new value]; the parent is the candidate with the old values put back.
     effect: improvement over the parent in the metric's unit, positive is better; interval: its lower and upper bound.
-    program: SHA-256 of the candidate's materialised files. seconds: wall time of the experiment's trials; tokens, steps,
-    parameters, peak_memory_mb: of the candidate's first trial.
+    program: SHA-256 of the candidate's materialised files. seconds: wall time of the experiment's trials. tokens,
+    steps, parameters, peak_memory_mb: of the candidate's first trial.
     """
 
     candidate: RecipeBody
