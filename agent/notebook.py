@@ -196,12 +196,24 @@ class Notebook:
         """Every change that someone kept on their own idea, by time and id."""
         if self._stale:
             self._verdicts = None
-        for change in self._stale:
+        for change in list(self._stale):
+            self._discovery(change)
+        return sorted(self._discoveries.values(), key=lambda discovery: (discovery.time_ms, discovery.record_id))
+
+    def discovery(self, record_id: bytes) -> Discovery | None:
+        """The discovery that a result made, tested or repeated; None if its change was never kept, or it is unknown."""
+        test = self._experiments.get(record_id)
+        if test is None:
+            return None
+        return self._discovery(self._experiments.get(test.result.replicates or record_id, test).new_values)
+
+    def _discovery(self, change: NewValues) -> Discovery | None:
+        if change in self._stale:
+            self._stale.remove(change)
             discovery = discover(self._tests_of(change))
             if discovery is not None:
                 self._discoveries[change] = discovery
-        self._stale.clear()
-        return sorted(self._discoveries.values(), key=lambda discovery: (discovery.time_ms, discovery.record_id))
+        return self._discoveries.get(change)
 
     def _tests_of(self, change: NewValues) -> list[Experiment]:
         same = {test.record_id: test for test in self._by_change.get(change, ())}
@@ -260,10 +272,10 @@ class Notebook:
 
     # Authors
 
-    @property
-    def profiles(self) -> dict[bytes, Profile]:
-        """The newest profile of every author."""
-        return {author: profile for author, (_, profile) in sorted(self._profiles.items())}
+    def profile(self, author: bytes) -> Profile | None:
+        """The newest profile of an author."""
+        known = self._profiles.get(author)
+        return known[1] if known else None
 
     def baseline(self) -> float | None:
         """The value of the task's own program: mean of own trials, else the median of the other authors' means."""

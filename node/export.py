@@ -109,7 +109,7 @@ def _provenance(state: State, record: Record, result: Result) -> Iterator[str]:
         yield f"{metric.name}: {value:.6f}, of its parent {parent:.6f} (means of {len(result.pairs)} seeds)"
     for pair in result.pairs:
         yield f"seed {pair.seed}: {metric.name} {pair.candidate!r}"
-    discovery = state.discovery_of(record, result)
+    discovery = state.notebook.discovery(record.id)
     if discovery is not None:
         for author, verdict in discovery.replications:
             yield f"replicated by {author.hex()[:12]} ({state.alias(author)}): {verdict}"

@@ -7,7 +7,7 @@ import math
 import shutil
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,15 +17,14 @@ import trio
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
 from agent.policy import Claim
 from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived, SyncFinished, Trouble
-from gossip.identity import load_or_create
+from gossip.identity import Identity, load_or_create
 from gossip.network import Network, open_network
 from gossip.record import Record
 from gossip.supervise import supervise
 from node.events import Event
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
-from node.names import alias_of
-from node.research import Limits, Research, now_ms
+from node.research import Research, now_ms
 from node.state import State, open_state, remembered_task
 from node.trials import Trials
 from trainer.data import prepare_data
@@ -33,6 +32,7 @@ from trainer.task import built_in_tasks
 from trainer.trial import Progress
 
 PORT: Final = 4477
+HISTORY_MS: Final = 10 * 60 * 1000
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ async def join(home: Home, options: Options, feed: Feed) -> None:
             bootstrap=options.bootstrap,
             check=check,
         ) as network:
-            node = _Node(state, network, feed, options)
+            node = _Node(state, identity, network, feed, options)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
                 await node.run()
@@ -110,18 +110,25 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 
 
 class _Node:
-    def __init__(self, state: State, network: Network, feed: Feed, options: Options) -> None:
+    def __init__(self, state: State, identity: Identity, network: Network, feed: Feed, options: Options) -> None:
         self.state = state
         self.network = network
         self.feed = feed
         self.options = options
-        self.identity = load_or_create(state.home.identity)
-        self.profile = state.notebook.profiles.get(state.me)
-        profile = self.profile
-        self.alias = options.alias or (profile.alias if profile else alias_of(state.me))
-        self.research: Research | None = None
-        self.claims: dict[bytes, Claim] = {}
-        self.peers: set[str] = set()
+        self.identity = identity
+        self.profile = state.notebook.profile(state.me)
+        self.alias = options.alias or state.alias(state.me)
+        minutes = math.inf if options.minutes is None else options.minutes
+        self.research = Research(
+            state=state,
+            publish=self.publish,
+            announce=self._announce,
+            show=feed.show,
+            progress=self._progress,
+            alias=self.alias,
+            experiments_wanted=options.experiments,
+            deadline=trio.current_time() + 60 * minutes,
+        )
         self.kept = 0
         self.adopted = 0
 
@@ -129,12 +136,10 @@ class _Node:
         self._listening()
         await self._introduce()
         async with trio.open_nursery() as nursery:
-            self._background(nursery, "network events", self._hear)
+            for name, run in (("network events", self._hear), ("presence", self.research.keep_saying)):
+                nursery.start_soon(supervise, name, run, self._trouble)
             await supervise("research", self._do_research, self._trouble)
             nursery.cancel_scope.cancel()
-
-    def _background(self, nursery: trio.Nursery, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        nursery.start_soon(supervise, name, run, self._trouble)
 
     def show(self, kind: str, **data: object) -> None:
         self.feed.show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
@@ -167,14 +172,17 @@ class _Node:
         record = write(self.identity, task, now_ms(), entry)
         await trio.to_thread.run_sync(self.state.log.append, [record])
         self._tell(record)
+        if isinstance(entry, Result) and entry.verdict == "keep":
+            self.adopted += entry.replicates is not None
+            self.kept += entry.replicates is None
         await self.network.publish(record)
 
     def _tell(self, record: Record) -> None:
-        for event in self.state.take(record):
-            self.feed.show(event)
-            if event.own and event.kind == "result" and event.data["verdict"] == "keep":
-                self.adopted += bool(event.data["replicates"])
-                self.kept += not event.data["replicates"]
+        """Take a record in, and show it unless it is history, which `arnode feed` shows."""
+        told = self.state.take(record)
+        if record.time_ms > now_ms() - HISTORY_MS:
+            for event in told:
+                self.feed.show(event)
 
     async def _announce(self, presence: Presence) -> None:
         await self.network.announce(write(self.identity, self.state.task.fingerprint, now_ms(), presence))
@@ -199,38 +207,17 @@ class _Node:
 
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
-        assert isinstance(presence, Presence)
-        if record.task != self.state.task.fingerprint:
-            return
-        if presence.claim and presence.expires_ms > now_ms():
-            self.claims[record.author] = Claim(record.author, presence.claim, presence.expires_ms)
-        else:
-            self.claims.pop(record.author, None)
+        if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
+            self.research.note_claim(Claim(record.author, presence.claim, presence.expires_ms))
 
     async def _do_research(self) -> None:
-        state = self.state
+        state, home = self.state, self.state.home
         data = await prepare_data(state.task, data_cache(), on_note=lambda text: self.show("note", text=text))
-        trials = Trials(state.task, state.device, store=state.home.trials, workspaces=state.home.workspaces, data=data)
-        minutes = self.options.minutes
-        if self.research is None:
-            limits = Limits(
-                self.options.experiments, math.inf if minutes is None else trio.current_time() + 60 * minutes
-            )
-        else:
-            limits = self.research.limits
-        done = self.research.experiments if self.research else 0
-        self.research = Research(
-            state, trials, self.publish, self._announce, self.feed.show, self._progress, self.alias, limits, self.claims
-        )
-        self.research.experiments = done
         try:
-            async with trio.open_nursery() as nursery:
-                self._background(nursery, "presence", self.research.keep_saying)
-                await self.research.run()
-                nursery.cancel_scope.cancel()
+            with Trials(state.task, state.device, store=home.trials, workspaces=home.workspaces, data=data) as trials:
+                await self.research.run(trials)
         finally:
             self.feed.progress_ended()
-            trials.close()
 
     def _progress(self, label: str, progress: Progress | None) -> None:
         if progress is None:
@@ -239,7 +226,7 @@ class _Node:
             self.feed.progress(label, progress.fraction, progress.loss, progress.tokens_per_second)
 
     def summary(self) -> None:
-        experiments = self.research.experiments if self.research else 0
+        experiments = self.research.experiments
         text = f"{experiments} experiments, {self.kept} discoveries, {self.adopted} adopted from peers"
         best = self.state.notebook.best_result()
         value = None

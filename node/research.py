@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -26,7 +26,7 @@ from trainer.knobs import Scalar
 from trainer.recipe import Recipe, apply_change, change_between, recipe_id, recipe_to_data
 from trainer.trial import Progress, Trial
 
-CLAIM_SECONDS: Final = 600
+CLAIM_MS: Final = 10 * 60 * 1000
 CALIBRATION_SEEDS: Final = 2
 PRESENCE_SECONDS: Final = 20.0
 
@@ -37,46 +37,43 @@ def now_ms() -> int:
 
 
 @dataclass
-class Limits:
-    """When research ends by itself; None is never. experiments: how many; deadline: trio's clock, seconds."""
-
-    experiments: int | None = None
-    deadline: float = math.inf
-
-
-@dataclass
 class Research:
     """What the loop works with, and what it is doing right now.
 
     publish: sign an entry, put it in the log and the notebook, and tell peers. announce: send a presence.
-    claims: what peers said they are testing, by author; the network's side of the node keeps it up to date.
+    experiments_wanted: when to stop, None for never; deadline: by trio's clock, seconds.
     """
 
     state: State
-    trials: Trials
     publish: Callable[[Entry], Awaitable[None]]
     announce: Callable[[Presence], Awaitable[None]]
     show: Show
     progress: Callable[[str, Progress | None], None]
     alias: str
-    limits: Limits
-    claims: dict[bytes, Claim] = field(default_factory=dict)
+    experiments_wanted: int | None = None
+    deadline: float = math.inf
     experiments: int = 0
-    presence: Presence = field(init=False)
+    _claims: dict[bytes, Claim] = field(default_factory=dict)
+    _presence: Presence | None = None
     _any_trial: bool = False
 
-    def __post_init__(self) -> None:
-        self.presence = Presence(alias=self.alias, activity="starting")
-
-    async def run(self) -> None:
+    async def run(self, trials: Trials) -> None:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
         rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
         search = Search(seed=rng.getrandbits(31))
-        with trio.CancelScope(deadline=self.limits.deadline):
-            while self.limits.experiments is None or self.experiments < self.limits.experiments:
-                plan = self._left_open() or await self._plan(search, rng)
+        with trio.CancelScope(deadline=self.deadline):
+            while self.experiments_wanted is None or self.experiments < self.experiments_wanted:
+                plan = self._left_open() or await self._plan(trials, search, rng)
                 if plan is not None:
-                    await self._experiment(plan)
+                    await self._experiment(trials, plan)
+
+    def note_claim(self, claim: Claim) -> None:
+        """Take note of what a peer says it is testing; an empty change takes its claim back."""
+        now = now_ms()
+        self._claims = {author: known for author, known in self._claims.items() if known.expires_ms > now}
+        self._claims.pop(claim.author, None)
+        if claim.change:
+            self._claims[claim.author] = replace(claim, expires_ms=min(claim.expires_ms, now + CLAIM_MS))
 
     def _left_open(self) -> Plan | None:
         """The experiment that a killed node was running, unless its record was written after all."""
@@ -85,15 +82,15 @@ class Research:
             return None
         return plan
 
-    async def _plan(self, search: Search, rng: random.Random) -> Plan | None:
+    async def _plan(self, trials: Trials, search: Search, rng: random.Random) -> Plan | None:
         """The next experiment, or None after something else was done."""
         notebook, task = self.state.notebook, self.state.task
         now = now_ms()
-        claims = [claim for claim in self.claims.values() if claim.expires_ms > now]
+        claims = [claim for claim in self._claims.values() if claim.expires_ms > now]
         best = notebook.best()
         match choose(notebook, claims=claims, now_ms=now, rng=rng):
             case Calibrate(recipe):
-                await self._calibrate(recipe)
+                await self._calibrate(trials, recipe)
                 return None
             case Replicate(found):
                 finder = self.state.alias(found.author)
@@ -115,7 +112,7 @@ class Research:
                 candidate = notebook.on_best(proposal.change)
                 return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
 
-    async def _experiment(self, plan: Plan) -> None:
+    async def _experiment(self, trials: Trials, plan: Plan) -> None:
         plan.save(self.state.home.experiment)
         change = change_between(self.state.task, plan.parent, plan.candidate)
         text = change_text(change)
@@ -129,7 +126,7 @@ class Research:
             plan,
             me=self.state.me,
             notebook=self.state.notebook,
-            trials=self.trials,
+            trials=trials,
             device=self.state.device,
             on_trial=self._trial_ended,
             on_progress=on_progress,
@@ -138,7 +135,7 @@ class Research:
         self.state.home.experiment.unlink(missing_ok=True)
         self.experiments += 1
 
-    async def _calibrate(self, recipe: Recipe) -> None:
+    async def _calibrate(self, trials: Trials, recipe: Recipe) -> None:
         """Run one recipe on seeds of its own, so that the noise is known."""
         await self.say("calibrating", {})
         task = self.state.task
@@ -148,7 +145,7 @@ class Research:
         # the seeds that experiments on this recipe use, so that these trials serve them too
         seeds = [seed for seed in (seed_of(self.state.me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
         for seed in seeds[:CALIBRATION_SEEDS]:
-            trial = await self.trials.run(recipe, seed, lambda p: self.progress("calibration", p))
+            trial = await trials.run(recipe, seed, lambda p: self.progress("calibration", p))
             self._trial_ended(trial)
             seconds += trial.seconds
             if trial.value is not None:
@@ -191,17 +188,18 @@ class Research:
         """Tell peers what this node is doing, so that they pick something else."""
         result = self.state.notebook.best_result()
         values = [pair.candidate for pair in result.pairs if pair.candidate is not None] if result else []
-        self.presence = Presence(
+        self._presence = Presence(
             alias=self.alias,
             activity=activity[:200],
             claim=dict(claim),
-            expires_ms=now_ms() + CLAIM_SECONDS * 1000 if claim else 0,
+            expires_ms=now_ms() + CLAIM_MS if claim else 0,
             best=sum(values) / len(values) if values else None,
         )
-        await self.announce(self.presence)
+        await self.announce(self._presence)
 
     async def keep_saying(self) -> None:
         """Repeat the presence, for peers that came later or missed it."""
         while True:
             await trio.sleep(PRESENCE_SECONDS)
-            await self.announce(self.presence)
+            if self._presence is not None:
+                await self.announce(self._presence)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agent.discoveries import Discovery
-from agent.entries import Result, read
+from agent.entries import read
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
 from gossip.log import Log
@@ -48,33 +47,34 @@ class State:
         """Take in what the log holds already."""
         for _, record in self.log.since():
             self._add(record)
-        self._confirmed = {found.record_id for found in self.notebook.discoveries() if found.status == "confirmed"}
+        self._confirmed.update(found.record_id for found in self.notebook.discoveries() if found.status == "confirmed")
 
     def take(self, record: Record) -> list[Event]:
         """Add a record that is in the log to the notebook; returns what is to be told, the record itself first."""
         self._add(record)
         if record.kind != "profile" and record.task != self.task.fingerprint:
             return []
-        return [self.event_of(record), *self._newly_confirmed(record.time_ms)]
+        return [self.event_of(record), *self._newly_confirmed(record)]
 
     def _add(self, record: Record) -> None:
         self._authors[record.id] = record.author
         self.notebook.add(record)
 
-    def _newly_confirmed(self, time_ms: int) -> Iterator[Event]:
-        for found in self.notebook.discoveries():
-            if found.status == "confirmed" and found.record_id not in self._confirmed:
-                self._confirmed.add(found.record_id)
-                data = {
-                    "id": found.record_id.hex(),
-                    "change": {knob: list(pair) for knob, pair in found.change.items()},
-                    "keepers": len(found.adopters),
-                }
-                yield Event("confirmed", time_ms, self.alias(found.author), found.author == self.me, data)
+    def _newly_confirmed(self, record: Record) -> Iterator[Event]:
+        found = self.notebook.discovery(record.id)
+        if found is None or found.status != "confirmed" or found.record_id in self._confirmed:
+            return
+        self._confirmed.add(found.record_id)
+        data = {
+            "id": found.record_id.hex(),
+            "change": {knob: list(pair) for knob, pair in found.change.items()},
+            "keepers": len(found.adopters),
+        }
+        yield Event("confirmed", record.time_ms, self.alias(found.author), found.author == self.me, data)
 
     def alias(self, author: bytes) -> str:
         """How the author calls itself, else two words from its key. Two authors may choose one alias; ids tell."""
-        profile = self.notebook.profiles.get(author)
+        profile = self.notebook.profile(author)
         return profile.alias if profile else alias_of(author)
 
     def event_of(self, record: Record) -> Event:
@@ -87,11 +87,6 @@ class State:
         """The record of the experiment that made this node's best recipe; None while that is the baseline."""
         kept = [test for test in self.notebook.experiments(self.me) if test.verdict == "keep"]
         return self.log.get(kept[-1].record_id) if kept else None
-
-    def discovery_of(self, record: Record, result: Result) -> Discovery | None:
-        """The discovery that a result made or tested."""
-        origin = result.replicates or record.id
-        return next((found for found in self.notebook.discoveries() if found.record_id == origin), None)
 
 
 @contextmanager

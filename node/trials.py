@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import trio
 
@@ -32,7 +32,10 @@ CREATE TABLE IF NOT EXISTS trials (
 
 
 class Trials:
-    """Runs trials of one task on this device. data: the prepared data folder, None where the task has none."""
+    """Runs trials of one task on this device; a context manager.
+
+    data: the prepared data folder, None where the task has none.
+    """
 
     def __init__(self, task: Task, device: Device, *, store: Path, workspaces: Path, data: Path | None) -> None:
         self.task = task
@@ -76,6 +79,8 @@ class Trials:
         program = program_sha256(materialise(self.task, recipe))
         return self.task.fingerprint, program, seed, f"{self._device.name}, torch {self._device.torch}"
 
-    def close(self) -> None:
-        """Close the store."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._store.close()

@@ -73,7 +73,8 @@ def views(book: Notebook) -> dict[str, object]:
         "open": book.open_replications(),
         "board": book.board(),
         "baseline": book.baseline(),
-        "profiles": book.profiles,
+        "profiles": [book.profile(author) for author in authors],
+        "by_record": [book.discovery(e.record_id) for e in book.experiments()],
         "experiments": book.experiments(),
     }
 
@@ -410,4 +411,4 @@ def test_a_newer_profile_replaces_an_older_one() -> None:
     write = Writer()
     old = write(ANN, Profile(alias="ann", device_class="cpu", device="laptop"), NO_TASK)
     new = write(ANN, Profile(alias="anna", device_class="cpu", device="laptop"), NO_TASK)
-    assert notebook(new, old).profiles[ANN.author].alias == "anna"
+    assert notebook(new, old).profile(ANN.author).alias == "anna"

@@ -1,7 +1,7 @@
 """Experiments with real trials of a small program: what was run, what was remembered, what the record says."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,8 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with open_lab(tmp_path) as lab:
         device = detect()
-        trials = Trials(lab.task, device, store=lab.home.trials, workspaces=lab.home.workspaces, data=None)
-        yield Bench(lab, trials, device, [], [])
-        trials.close()
+        with Trials(lab.task, device, store=lab.home.trials, workspaces=lab.home.workspaces, data=None) as trials:
+            yield Bench(lab, trials, device, [], [])
 
 
 async def test_a_clear_gain_is_kept_after_one_seed_and_the_record_can_be_repeated(bench: Bench) -> None:
@@ -88,15 +87,13 @@ async def test_a_parent_that_fails_decides_nothing_about_the_candidate(bench: Be
 async def test_no_trial_is_run_twice_even_by_another_process(bench: Bench) -> None:
     await bench.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
     first = len(bench.ran)
-    reopened = Trials(
-        bench.lab.task, bench.device, store=bench.lab.home.trials, workspaces=bench.lab.home.workspaces, data=None
-    )
-    bench.trials.close()
-    bench.trials = reopened
-    await bench.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
-    assert len(bench.ran) == first
-    await bench.run(make_recipe(bench.lab.task, {"DEPTH": 1}))
-    assert len(bench.ran) == first + 1  # the parent's trial on that seed is there already
+    home = bench.lab.home
+    with Trials(bench.lab.task, bench.device, store=home.trials, workspaces=home.workspaces, data=None) as reopened:
+        other = replace(bench, trials=reopened)
+        await other.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
+        assert len(bench.ran) == first
+        await other.run(make_recipe(bench.lab.task, {"DEPTH": 1}))
+        assert len(bench.ran) == first + 1  # the parent's trial on that seed is there already
 
 
 async def test_a_crash_is_not_remembered_since_it_may_have_had_another_cause(bench: Bench) -> None:
