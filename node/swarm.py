@@ -122,7 +122,16 @@ async def swarm(home: Home, nodes: int, minutes: float | None, task: str | None,
     except BaseExceptionGroup as group:
         raise alone(group) from None
     summary = summarise(loaded, [one.log for one in homes if one.log.exists()], since_ms)
-    feed.show(Event("stopped", now_ms(), "swarm", True, {"text": _in_words(summary, loaded, nodes)} | vars(summary)))
+    text = f"{_in_words(summary, loaded, nodes)}. See more with: arnode --home {homes[0].folder} board"
+    feed.show(
+        Event(
+            "stopped",
+            now_ms(),
+            "swarm",
+            True,
+            {"text": text, "homes": [str(one.folder) for one in homes]} | vars(summary),
+        )
+    )
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:
