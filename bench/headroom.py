@@ -1,6 +1,6 @@
 """How much the built-in task leaves to discover: the effect of single knobs, and of a good recipe.
 
-    python bench/headroom.py [--quick] [--seeds N] [--noise N] [--only NAME=VALUE ...]
+    python -m bench.headroom [--quick] [--seeds N] [--noise N] [--only NAME=VALUE ...]
 
 Runs the program as a trial would, one process at a time, each recipe on the same seeds as the baseline. One line
 per figure: the recipe, its mean val_bpb, the change against the baseline, and seconds of training. --quick spends a

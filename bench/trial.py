@@ -6,16 +6,14 @@ What is neither training nor evaluation is the start of the interpreter, imports
 model, and the trainer's own work around the program.
 """
 
-import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import trio
 
+from bench.figures import figure, machine
 from trainer.data import prepare_data
-from trainer.device import detect
 from trainer.task import Task, load_task
 from trainer.trial import Trial, run_trial
 
@@ -32,35 +30,29 @@ async def measure(task: Task, runs: int) -> tuple[float, list[Trial]]:
         ]
 
 
-def figure(name: str, unit: str, trials: list[Trial], value: Callable[[Trial], float]) -> str:
-    """One line: median, least and greatest."""
-    found = [value(trial) for trial in trials]
-    return (
-        f"{name}: {statistics.median(found):.4g} {unit} (median of {len(found)}; {min(found):.4g} to {max(found):.4g})"
-    )
-
-
-def rest(trial: Trial) -> float:
-    """Seconds of a trial that are neither training nor evaluation."""
-    return trial.seconds - trial.metrics["training_seconds"] - trial.metrics["eval_seconds"]
-
-
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     task = load_task(sys.argv[2] if len(sys.argv) > 2 else "story-cpu")
-    here = detect()
-    print(f"machine: {here.name}, {here.cores} cores, torch {here.torch}")
+    print(machine())
     prepared, trials = trio.run(measure, task, runs)
     print(f"data prepared once: {prepared:.1f} s")
     for trial in trials:
         if trial.status != "ok":
             sys.exit(f"seed {trial.seed}: {trial.status}: {trial.reason}")
-    print(figure("trial, wall time", "s", trials, lambda t: t.seconds))
-    print(figure("of it training", "s", trials, lambda t: t.metrics["training_seconds"]))
-    print(figure("of it evaluation", "s", trials, lambda t: t.metrics["eval_seconds"]))
-    print(figure("of it start and the rest", "s", trials, rest))
-    print(figure("not training", "%", trials, lambda t: 100 * (1 - t.metrics["training_seconds"] / t.seconds)))
-    print(figure(f"baseline {task.metric.name}", task.metric.unit, trials, lambda t: t.metrics[task.metric.name]))
+    seconds = [trial.seconds for trial in trials]
+    training, evaluation, values = (
+        [trial.metrics[name] for trial in trials] for name in ("training_seconds", "eval_seconds", task.metric.name)
+    )
+    print(figure("trial, wall time", "s", seconds))
+    print(figure("of it training", "s", training))
+    print(figure("of it evaluation", "s", evaluation))
+    print(
+        figure(
+            "of it start and the rest", "s", [s - t - e for s, t, e in zip(seconds, training, evaluation, strict=True)]
+        )
+    )
+    print(figure("not training", "%", [100 * (1 - t / s) for s, t in zip(seconds, training, strict=True)]))
+    print(figure(f"baseline {task.metric.name}", task.metric.unit, values))
 
 
 if __name__ == "__main__":
