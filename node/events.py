@@ -64,6 +64,12 @@ def printable(text: str) -> str:
     return "".join("·" if unicodedata.category(c) in STEERING else c for c in text)
 
 
+def count(number: int, what: str) -> str:
+    """`1 record`, `2 records`, `2 discoveries`."""
+    many = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{number:,} {what if number == 1 else many}"
+
+
 def number(value: float) -> str:
     """A knob's or metric's number as a person writes it."""
     return f"{value:g}"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from node.events import Event, change_text, number, printable
+from node.events import Event, change_text, count, number, printable
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
@@ -31,6 +31,7 @@ REPLICATIONS: Final = {
 WHO_WIDTH: Final = 15
 WORD_WIDTH: Final = 10
 LEAST_TEXT: Final = 12
+CUT: Final = frozenset({"result", "confirmed", "calibration"})  # to one line; what else is said must come whole
 
 
 def feed_console(*, json: bool) -> Console:
@@ -48,7 +49,7 @@ def line_of(event: Event, width: int | None = None) -> Text | None:
         return None
     mark, word, style, text, figures = body if len(body) == 5 else (*body, [])
     clock = time.strftime("%H:%M:%S", time.localtime(event.time_ms / 1000))
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = Text(no_wrap=True, overflow="ellipsis" if event.kind in CUT else "ignore")
     line.append(clock, "dim").append("  ")
     line.append(f"{printable(event.who[:WHO_WIDTH]):<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
     line.append(f"{mark} {word:<{WORD_WIDTH}}", style).append("  ")
@@ -56,7 +57,7 @@ def line_of(event: Event, width: int | None = None) -> Text | None:
         text.plain = printable(text.plain)
     tail = Text.assemble(*(part for figure in figures for part in ("  ", figure)))
     tail.plain = printable(tail.plain)
-    if width is not None and line.cell_len + text.cell_len + tail.cell_len > width:
+    if width is not None and event.kind in CUT and line.cell_len + text.cell_len + tail.cell_len > width:
         text.truncate(max(LEAST_TEXT, width - line.cell_len - tail.cell_len), overflow="ellipsis")
     return line.append_text(text).append_text(tail)
 
@@ -75,7 +76,7 @@ def _result(event: Event) -> Body:
         # by the metric's own sign: a lower loss reads as a negative percentage
         change = (data["value"] - data["parent_value"]) / abs(data["parent_value"] or 1.0)
         figures.append(Text(f"{change:+.1%}", "green" if data["improvement"] > 0 else "dim"))
-        figures.append(Text(f"{len(data['seeds'])} seed{'s' * (len(data['seeds']) != 1)}", "dim"))
+        figures.append(Text(count(len(data["seeds"]), "seed"), "dim"))
     elif data["reason"]:
         figures.append(Text(data["reason"], "red"))
     if data["replicates"]:
@@ -113,7 +114,9 @@ def _peer(event: Event) -> Body:
 
 def _sync(event: Event) -> Body | None:
     received, sent = event.data["received"], event.data["sent"]
-    return ("⇄", "sync", "blue", Text(f"{received} records received, {sent} sent")) if received or sent else None
+    return (
+        ("⇄", "sync", "blue", Text(f"{count(received, 'record')} received, {sent} sent")) if received or sent else None
+    )
 
 
 def _calibration(event: Event) -> Body:
@@ -145,7 +148,8 @@ LINES: Final[dict[str, Callable[[Event], Body | None]]] = {
         "★",
         "confirmed",
         "bold yellow",
-        Text(f"{change_text(event.data['change'])}  kept by {event.data['keepers']} nodes  {event.data['id'][:8]}"),
+        Text(change_text(event.data["change"])),
+        [Text(f"kept by {count(event.data['keepers'], 'node')}"), Text(event.data["id"][:8], "dim")],
     ),
     "trouble": lambda event: ("⚠", "trouble", "yellow", Text(f"{event.data['what']}: {event.data['why']}")),
     "stopped": _stopped,
@@ -192,7 +196,7 @@ class Feed:
         if line is None:
             return
         if on_screen:
-            self._console.print(line, soft_wrap=event.kind == "listening", no_wrap=True, overflow="ellipsis")
+            self._console.print(line, soft_wrap=event.kind not in CUT)
         else:
             print(line.plain, flush=True)
 

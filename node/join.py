@@ -21,7 +21,7 @@ from gossip.identity import Identity, load_or_create
 from gossip.network import Network, open_network
 from gossip.record import Record
 from gossip.supervise import supervise
-from node.events import Event
+from node.events import Event, count
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
 from node.research import Research, now_ms
@@ -227,7 +227,7 @@ class _Node:
 
     def summary(self) -> None:
         experiments = self.research.experiments
-        text = f"{experiments} experiments, {self.kept} discoveries, {self.adopted} adopted from peers"
+        text = f"{count(experiments, 'experiment')}, {count(self.kept, 'discovery')}, {self.adopted} adopted from peers"
         best = self.state.notebook.best_result()
         value = None
         if isinstance(best, Result):

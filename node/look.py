@@ -16,7 +16,7 @@ from agent.discoveries import Discovery
 from agent.entries import Result, read
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
-from node.events import change_text, printable
+from node.events import change_text, count, printable
 from node.export import ExportError, recipe_of
 from node.feed import Feed
 from node.home import Home
@@ -237,5 +237,5 @@ def show_verified(file: Path, *, json: bool) -> bool:
             elif checked.error:
                 print(f"{file}:{checked.line}: {checked.error}")
     if not json:
-        print(f"{good} records are sound, {bad} are not")
+        print(f"{count(good, 'record')} sound, {bad} not")
     return bad == 0 and good > 0

@@ -21,7 +21,7 @@ from agent.evidence import Experiment, new_values
 from agent.notebook import Notebook
 from gossip.log import Log
 from gossip.supervise import alone
-from node.events import Event, from_json
+from node.events import Event, count, from_json
 from node.feed import Feed
 from node.home import Home, open_home
 from node.join import task_reference
@@ -197,10 +197,9 @@ class _NodeOutput:
 
 
 def _in_words(summary: Summary, task: Task, nodes: int) -> str:
-    text = (
-        f"{nodes} nodes: {summary.experiments} experiments, {summary.discoveries} discoveries "
-        f"({summary.confirmed} confirmed), {summary.adoptions} adoptions"
-    )
+    found = f"{count(summary.discoveries, 'discovery')} ({summary.confirmed} confirmed)"
+    did = f"{count(summary.experiments, 'experiment')}, {found}, {count(summary.adoptions, 'adoption')}"
+    text = f"{count(nodes, 'node')}: {did}"
     if summary.spread is not None:
         text += f"; {summary.adopted_by_all} adopted by all, median {summary.spread:.0f} s after publication"
     if summary.best is not None and summary.improvement is not None:

@@ -127,7 +127,7 @@ def test_verify_finds_the_bad_line(tmp_path: Path) -> None:
         lab.write(lab.result({"DEPTH": 4}))
     file = tmp_path / "log.jsonl"
     arnode("export", "--format", "jsonl", "-o", file, home=home)
-    assert arnode("verify", file, home=home).stdout == "2 records are sound, 0 are not\n"
+    assert arnode("verify", file, home=home).stdout == "2 records sound, 0 not\n"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], lines[1].replace("because", "BECAUSE")]))
     done = arnode("verify", file, home=home, check=False)

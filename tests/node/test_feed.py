@@ -152,3 +152,12 @@ def test_on_a_narrow_terminal_the_figures_stay(width: int) -> None:
     assert "-20.0%" in shown or width < 80
     assert "2 seeds  abababab" in shown or width < 100
     assert "…" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_line_to_paste_comes_whole_on_any_terminal(width: int) -> None:
+    line = "arnode join --bootstrap /ip4/192.0.2.7/tcp/4477/p2p/12D3KooWQg81SS1Ny31RUkeniYzkqScmNKRkpSKr8ebsgeenVB2M"
+    out = io.StringIO()
+    with Feed(Console(file=out, force_terminal=True, color_system=None, width=width, markup=False)) as feed:
+        feed.show(event("listening", task="story-cpu", swarm="main", join=line, addresses=[]))
+    assert line in out.getvalue()
