@@ -28,7 +28,7 @@ REPLICATIONS: Final = {
     "inconclusive": ("~", "unclear", "dim yellow"),
     "crash": ("✗", "crash", "red"),
 }
-WHO_WIDTH: Final = 15
+WHO_WIDTH: Final = 14
 WORD_WIDTH: Final = 10
 LEAST_TEXT: Final = 12
 CUT: Final = frozenset({"result", "confirmed", "calibration"})  # to one line; what else is said must come whole
@@ -49,17 +49,25 @@ def line_of(event: Event, width: int | None = None) -> Text | None:
         return None
     mark, word, style, text, figures = body if len(body) == 5 else (*body, [])
     clock = time.strftime("%H:%M:%S", time.localtime(event.time_ms / 1000))
-    line = Text(no_wrap=True, overflow="ellipsis" if event.kind in CUT else "ignore")
+    line = Text()
     line.append(clock, "dim").append("  ")
     line.append(f"{printable(event.who[:WHO_WIDTH]):<{WHO_WIDTH}}", "bold" if event.own else "blue").append("  ")
     line.append(f"{mark} {word:<{WORD_WIDTH}}", style).append("  ")
     if event.kind != "listening":  # that one is this node's own, and has line breaks
         text.plain = printable(text.plain)
-    tail = Text.assemble(*(part for figure in figures for part in ("  ", figure)))
-    tail.plain = printable(tail.plain)
-    if width is not None and event.kind in CUT and line.cell_len + text.cell_len + tail.cell_len > width:
-        text.truncate(max(LEAST_TEXT, width - line.cell_len - tail.cell_len), overflow="ellipsis")
+    room = width - line.cell_len if width is not None and event.kind in CUT else None
+    if room is not None and figures and text.cell_len + _joined(figures).cell_len > room:
+        figures[0] = figures[0].split(" → ")[-1]  # the parent's value is the first that can be spared
+    tail = _joined(figures)
+    if room is not None and text.cell_len + tail.cell_len > room:
+        text.truncate(max(LEAST_TEXT, room - tail.cell_len), overflow="ellipsis")
     return line.append_text(text).append_text(tail)
+
+
+def _joined(figures: list[Text]) -> Text:
+    joined = Text.assemble(*(part for figure in figures for part in ("  ", figure)))
+    joined.plain = printable(joined.plain)
+    return joined
 
 
 # mark, word, its style, the text, and figures that stay visible on a narrow terminal
@@ -196,7 +204,8 @@ class Feed:
         if line is None:
             return
         if on_screen:
-            self._console.print(line, soft_wrap=event.kind not in CUT)
+            cut = event.kind in CUT
+            self._console.print(line, soft_wrap=not cut, no_wrap=True, overflow="ellipsis" if cut else "ignore")
         else:
             print(line.plain, flush=True)
 
