@@ -80,9 +80,11 @@ def main() -> None:
             subprocess.run([sys.executable, PROGRAM / "prepare.py"], env=environment, check=True, capture_output=True)
         baseline = [trial([], seed, budget, folder, data) for seed in seeds]
         base = statistics.mean(run["val_bpb"] for run in baseline)
-        spread = statistics.stdev(run["val_bpb"] for run in baseline) if len(baseline) > 1 else float("nan")
+        spread = "one seed"
+        if len(baseline) > 1:
+            spread = f"sd {statistics.stdev(run['val_bpb'] for run in baseline):.4f} over {len(baseline)} seeds"
         seconds = statistics.mean(run["training_seconds"] for run in baseline)
-        found = f"{base:.4f} bits per byte, sd {spread:.4f} over {len(baseline)} seeds, {seconds:.1f} s"
+        found = f"{base:.4f} bits per byte, {spread}, {seconds:.1f} s"
         print(f"baseline: {found}", flush=True)
         for recipe in recipes:
             runs = [trial(recipe, seed, budget, folder, data) for seed in seeds]

@@ -147,7 +147,7 @@ def test_on_a_narrow_terminal_the_figures_stay(width: int) -> None:
     with Feed(Console(file=out, force_terminal=True, color_system=None, width=width, markup=False)) as feed:
         feed.show(event("result", **long))
         feed.show(event("note", text="x"))
-    lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", out.getvalue()).split("\n")
+    lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]|\r", "", out.getvalue()).split("\n")
     (shown, _) = [line for line in lines if line.strip()]
     assert len(shown) <= width
     assert "-20.0%" in shown or width < 80
