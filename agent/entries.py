@@ -178,6 +178,14 @@ def read(record: Record) -> Entry:
     return _read(record.kind, record.value())
 
 
+def read_if_known(record: Record) -> Entry | None:
+    """The body, or None where a log holds one that another version of the schema had let in."""
+    try:
+        return read(record)
+    except BadBody:
+        return None
+
+
 def _read(kind: str, value: Mapping[str, Any]) -> Entry:
     try:
         # msgpack has no tuples: where the schema has one, a list is its encoding

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from agent.board import BoardRow, board
 from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
 from agent.effects import PooledEffect, pool_effects
-from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, read
+from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, read_if_known
 from agent.evidence import (
     MAX_VALUE,
     Experiment,
@@ -62,7 +62,7 @@ class Notebook:
         if record.id in self._seen or record.task not in (self._fingerprint, NO_TASK):
             return
         self._seen.add(record.id)
-        entry = read(record)
+        entry = read_if_known(record)
         if isinstance(entry, Profile):
             moment = (record.time_ms, record.id)
             if record.author not in self._profiles or self._profiles[record.author][0] < moment:

@@ -185,9 +185,13 @@ def export(
     text = write(_home(context), task, format, what)
     if output is None:
         sys.stdout.write(text)
-    else:
+        return
+    try:
         output.write_text(text, encoding="utf-8")
-        typer.echo(f"written: {output}", err=True)
+    except OSError as error:
+        typer.secho(f"arnode: cannot write {output}: {error.strerror}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"written: {output}", err=True)
 
 
 @app.command()

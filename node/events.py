@@ -5,6 +5,7 @@ neither a log nor a task file.
 """
 
 import json
+import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,13 +86,30 @@ def change_text(change: Mapping[str, Sequence[object]]) -> str:
     return ", ".join(f"{knob} {knob_text(old)} → {knob_text(new)}" for knob, (old, new) in sorted(change.items()))
 
 
+def value_text(value: float | None) -> str:
+    """A metric's value for a line or a table; nothing as a dash."""
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
 def mean_values(pairs: Sequence[Pair]) -> tuple[float | None, float | None]:
     """Mean value of candidate and of parent over the seeds on which both gave one, else over what there is."""
     both = [(pair.candidate, pair.parent) for pair in pairs if pair.candidate is not None and pair.parent is not None]
     if both:
-        return sum(c for c, _ in both) / len(both), sum(p for _, p in both) / len(both)
-    parents = [pair.parent for pair in pairs if pair.parent is not None]
-    return None, sum(parents) / len(parents) if parents else None
+        return _mean([c for c, _ in both]), _mean([p for _, p in both])
+    return None, _mean([pair.parent for pair in pairs if pair.parent is not None])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    # what a stranger reports may be finite and its sum or ratio not
+    mean = sum(value / len(values) for value in values) if values else None
+    return mean if mean is not None and math.isfinite(mean) else None
+
+
+def _relative(value: float | None, parent: float | None) -> float | None:
+    if value is None or not parent:
+        return None
+    relative = (value - parent) / abs(parent)
+    return relative if math.isfinite(relative) else None
 
 
 def of_record(
@@ -115,9 +133,7 @@ def of_record(
                 "metric": metric.name,
                 "value": value,
                 "parent_value": parent_value,
-                "improvement": None
-                if value is None or parent_value is None
-                else metric.improvement(parent_value, value) / abs(parent_value or 1.0),
+                "relative": _relative(value, parent_value),
                 "effect": entry.effect,
                 "interval": entry.interval,
                 "seeds": [pair.seed for pair in entry.pairs],

@@ -7,7 +7,7 @@ record, the seeds and the values, so that a stranger can repeat them.
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from agent.entries import Result, read
+from agent.entries import Result, read, read_if_known
 from gossip.record import Record
 from node.archive import to_line
 from node.events import change_text, mean_values
@@ -149,9 +149,9 @@ def _by_time(state: State) -> Iterator[Record]:
 def _results(state: State) -> Iterator[tuple[Record, Result]]:
     for record in _by_time(state):
         if record.kind == "result" and record.task == state.task.fingerprint:
-            entry = read(record)
-            assert isinstance(entry, Result)
-            yield record, entry
+            entry = read_if_known(record)
+            if isinstance(entry, Result):
+                yield record, entry
 
 
 def _tsv(state: State, what: str) -> str:

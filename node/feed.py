@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from node.events import Event, change_text, count, number, printable
+from node.events import Event, change_text, count, number, printable, value_text
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
@@ -80,10 +80,11 @@ def _result(event: Event) -> Body:
     figures = []
     if data["value"] is not None and data["parent_value"] is not None:
         kept = data["verdict"] == "keep"
-        figures.append(Text(f"{data['parent_value']:.4f} → {data['value']:.4f}", "default" if kept else "dim"))
-        # by the metric's own sign: a lower loss reads as a negative percentage
-        change = (data["value"] - data["parent_value"]) / abs(data["parent_value"] or 1.0)
-        figures.append(Text(f"{change:+.1%}", "green" if data["improvement"] > 0 else "dim"))
+        values = f"{value_text(data['parent_value'])} → {value_text(data['value'])}"
+        figures.append(Text(values, "default" if kept else "dim"))
+        if data["relative"] is not None and abs(data["relative"]) < 1000:
+            # by the metric's own sign: a lower loss reads as a negative percentage
+            figures.append(Text(f"{data['relative']:+.1%}", "green" if kept else "dim"))
         figures.append(Text(count(len(data["seeds"]), "seed"), "dim"))
     elif data["reason"]:
         figures.append(Text(data["reason"], "red"))
@@ -102,7 +103,7 @@ def _trial(event: Event) -> Body | None:
                 "▸",
                 "trial",
                 "green",
-                Text(f"first trial: {data['metric']} {data['value']:.4f} in {data['seconds']:.1f} s"),
+                Text(f"first trial: {data['metric']} {value_text(data['value'])} in {data['seconds']:.1f} s"),
             )
         )
     return "✗", data["status"], "red", Text(data["reason"])
@@ -129,7 +130,7 @@ def _sync(event: Event) -> Body | None:
 
 def _calibration(event: Event) -> Body:
     values = list(event.data["values"].values())
-    text = Text(f"{event.data['metric']} on {len(values)} seeds: " + ", ".join(f"{value:.4f}" for value in values))
+    text = Text(f"{event.data['metric']} on {len(values)} seeds: " + ", ".join(map(value_text, values)))
     return "≈", "calibrated", "dim cyan", text
 
 

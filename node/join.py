@@ -21,7 +21,7 @@ from gossip.identity import Identity, load_or_create
 from gossip.network import Network, open_network
 from gossip.record import Record
 from gossip.supervise import supervise
-from node.events import Event, count
+from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
 from node.research import Research, now_ms
@@ -229,11 +229,9 @@ class _Node:
         experiments = self.research.experiments
         text = f"{count(experiments, 'experiment')}, {count(self.kept, 'discovery')}, {self.adopted} adopted from peers"
         best = self.state.notebook.best_result()
-        value = None
-        if isinstance(best, Result):
-            values = [pair.candidate for pair in best.pairs if pair.candidate is not None]
-            value = sum(values) / len(values)
-            text += f"; best {self.state.task.metric.name} {value:.4f}"
+        value = mean_values(best.pairs)[0] if best else None
+        if value is not None:
+            text += f"; best {self.state.task.metric.name} {value_text(value)}"
         self.show(
             "stopped", text=text, experiments=experiments, discoveries=self.kept, adoptions=self.adopted, best=value
         )

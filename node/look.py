@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.discoveries import Discovery
-from agent.entries import Result, read
+from agent.entries import Result, read, read_if_known
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
-from node.events import change_text, count, printable
+from node.events import change_text, count, printable, value_text
 from node.export import ExportError, recipe_of
 from node.feed import Feed
 from node.home import Home
@@ -51,7 +51,8 @@ def show_feed(home: Home, task: str | None, feed: Feed, *, last: int, follow: bo
 
 
 def _show_one(state: State, feed: Feed, record: Record) -> None:
-    if record.kind == "profile" or record.task == state.task.fingerprint:
+    about_this = record.kind == "profile" or record.task == state.task.fingerprint
+    if about_this and read_if_known(record) is not None:
         feed.show(state.event_of(record))
 
 
@@ -118,9 +119,8 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     out = _out()
     head = Text(f"{board['task']}", "bold").append(f"  {board['metric']}{unit}, ", "default")
     head.append("lower is better" if board["direction"] == "minimize" else "higher is better")
-    head.append(
-        f"  ·  baseline {_number(baseline)}  ·  floor {_number(board['floor'])}  ·  noise {_number(board['noise'])}"
-    )
+    for name in ("baseline", "floor", "noise"):
+        head.append(f"  ·  {name} {value_text(board[name])}")
     out.print(head)
     nodes = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name, side in (("node", "left"), ("best", "right"), ("vs baseline", "right"), ("changes", "right")):
@@ -128,10 +128,10 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     for name in ("experiments", "found or adopted", "confirmed", "credibility"):
         nodes.add_column(name, justify="right")
     for row in board["nodes"]:
-        gain = None if baseline is None or row["value"] is None else (row["value"] - baseline) / abs(baseline)
+        gain = None if not baseline or row["value"] is None else (row["value"] - baseline) / abs(baseline)
         nodes.add_row(
             Text(printable(row["alias"]) + (" (this node)" if row["own"] else ""), "bold" if row["own"] else "blue"),
-            _number(row["value"]),
+            value_text(row["value"]),
             "–" if gain is None else f"{gain:+.1%}",
             str(row["changes"]),
             str(row["experiments"]),
@@ -150,7 +150,7 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
             change = printable(change_text(row["change"]))
             found.add_row(
                 change,
-                f"{row['effect']:.4f}",
+                value_text(row["effect"]),
                 status,
                 printable(row["alias"]),
                 str(len(row["adopters"])),
@@ -218,10 +218,6 @@ def _field(name: str, value: Any) -> str:
     if name == "change":
         return printable(change_text(value))
     return printable(jsonlib.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def show_verified(file: Path, *, json: bool) -> bool:

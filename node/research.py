@@ -18,7 +18,7 @@ from agent.judge import MAX_SEEDS
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
-from node.events import Event, change_text
+from node.events import Event, change_text, mean_values
 from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.state import Show, State
 from node.trials import Trials
@@ -187,13 +187,12 @@ class Research:
     async def say(self, activity: str, claim: Mapping[str, Scalar]) -> None:
         """Tell peers what this node is doing, so that they pick something else."""
         result = self.state.notebook.best_result()
-        values = [pair.candidate for pair in result.pairs if pair.candidate is not None] if result else []
         self._presence = Presence(
             alias=self.alias,
             activity=activity[:200],
             claim=dict(claim),
             expires_ms=now_ms() + CLAIM_MS if claim else 0,
-            best=sum(values) / len(values) if values else None,
+            best=mean_values(result.pairs)[0] if result else None,
         )
         await self.announce(self._presence)
 

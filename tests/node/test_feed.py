@@ -3,14 +3,18 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agent.entries import Pair
 from node.events import Event, change_text, from_json
 from node.feed import LINES, Feed, line_of
+from node.state import open_state
+from tests.node.lab import open_lab
 
 RESULT = {
     "id": "ab" * 32,
@@ -19,7 +23,7 @@ RESULT = {
     "metric": "score",
     "value": 2.0,
     "parent_value": 2.5,
-    "improvement": 0.2,
+    "relative": -0.2,
     "effect": 0.5,
     "interval": [0.4, 0.6],
     "seeds": [7, 8],
@@ -162,3 +166,13 @@ def test_the_line_to_paste_comes_whole_on_any_terminal(width: int) -> None:
     with Feed(Console(file=out, force_terminal=True, color_system=None, width=width, markup=False)) as feed:
         feed.show(event("listening", task="story-cpu", swarm="main", join=line, addresses=[]))
     assert line in out.getvalue()
+
+
+def test_numbers_beyond_reason_stay_short_and_json_stays_json(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab, open_state(lab.home, None, writing=False) as state:
+        result = lab.result({"INIT": "normal"}, values=(-1e308, 1e-320))
+        wild = result.model_copy(update={"pairs": [Pair(seed=n, candidate=-1.7e308, parent=1e-320) for n in range(9)]})
+        for body in (result, wild):
+            (told,) = state.take(lab.write(body))
+            assert len(plain(told)) < 160
+            json.loads(told.to_json(), parse_constant=pytest.fail)
