@@ -105,7 +105,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return mean if mean is not None and math.isfinite(mean) else None
 
 
-def _relative(value: float | None, parent: float | None) -> float | None:
+def percent(share: float | None) -> str:
+    """A relative change as `-12.3%`; a dash where there is none, or none that means anything."""
+    return "–" if share is None or abs(share) > 1000 else f"{share:+.1%}"
+
+
+def relative_to(value: float | None, parent: float | None) -> float | None:
+    """(value - parent) / |parent|, by the metric's own sign: a lower loss is negative. None where not finite."""
     if value is None or not parent:
         return None
     relative = (value - parent) / abs(parent)
@@ -133,7 +139,7 @@ def of_record(
                 "metric": metric.name,
                 "value": value,
                 "parent_value": parent_value,
-                "relative": _relative(value, parent_value),
+                "relative": relative_to(value, parent_value),
                 "effect": entry.effect,
                 "interval": entry.interval,
                 "seeds": [pair.seed for pair in entry.pairs],

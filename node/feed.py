@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from node.events import Event, change_text, count, number, printable, value_text
+from node.events import Event, change_text, count, number, percent, printable, value_text
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
@@ -82,9 +82,7 @@ def _result(event: Event) -> Body:
         kept = data["verdict"] == "keep"
         values = f"{value_text(data['parent_value'])} → {value_text(data['value'])}"
         figures.append(Text(values, "default" if kept else "dim"))
-        if data["relative"] is not None and abs(data["relative"]) < 1000:
-            # by the metric's own sign: a lower loss reads as a negative percentage
-            figures.append(Text(f"{data['relative']:+.1%}", "green" if kept else "dim"))
+        figures.append(Text(percent(data["relative"]), "green" if kept else "dim"))
         figures.append(Text(count(len(data["seeds"]), "seed"), "dim"))
     elif data["reason"]:
         figures.append(Text(data["reason"], "red"))

@@ -4,7 +4,7 @@ import json as jsonlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -16,7 +16,7 @@ from agent.discoveries import Discovery
 from agent.entries import Result, read, read_if_known
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
-from node.events import change_text, count, printable, value_text
+from node.events import change_text, count, percent, printable, relative_to, value_text
 from node.export import ExportError, recipe_of
 from node.feed import Feed
 from node.home import Home
@@ -25,6 +25,7 @@ from trainer.errors import TrainerError
 from trainer.recipe import BASELINE, unified_diff
 
 POLL_SECONDS: Final = 0.5
+TOLD_FIRST: Final = ("verdict", "reason", "change", "effect", "interval", "pairs", "hypothesis", "proposer")
 STATUS_STYLES: Final = {"confirmed": "bold yellow", "refuted": "magenta", "open": "default"}
 
 
@@ -115,24 +116,19 @@ def _discovery(state: State, discovery: Discovery) -> dict[str, Any]:
 
 
 def _print_board(state: State, board: Mapping[str, Any]) -> None:
-    baseline, unit = board["baseline"], f" {board['unit']}" if board["unit"] else ""
+    unit = f" {board['unit']}" if board["unit"] else ""
     out = _out()
     head = Text(f"{board['task']}", "bold").append(f"  {board['metric']}{unit}, ", "default")
     head.append("lower is better" if board["direction"] == "minimize" else "higher is better")
     for name in ("baseline", "floor", "noise"):
         head.append(f"  ·  {name} {value_text(board[name])}")
     out.print(head)
-    nodes = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name, side in (("node", "left"), ("best", "right"), ("vs baseline", "right"), ("changes", "right")):
-        nodes.add_column(name, justify=side)  # type: ignore[arg-type]
-    for name in ("experiments", "found or adopted", "confirmed", "credibility"):
-        nodes.add_column(name, justify="right")
+    nodes = _table("node", "best", "gain", "changes", "experiments", "kept", "confirmed", "credible")
     for row in board["nodes"]:
-        gain = None if not baseline or row["value"] is None else (row["value"] - baseline) / abs(baseline)
         nodes.add_row(
-            Text(printable(row["alias"]) + (" (this node)" if row["own"] else ""), "bold" if row["own"] else "blue"),
+            Text(printable(row["alias"]) + (" (me)" if row["own"] else ""), "bold" if row["own"] else "blue"),
             value_text(row["value"]),
-            "–" if gain is None else f"{gain:+.1%}",
+            percent(relative_to(row["value"], board["baseline"])),
             str(row["changes"]),
             str(row["experiments"]),
             str(row["keeps"]),
@@ -142,22 +138,27 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     out.print()
     out.print(nodes if board["nodes"] else Text("no experiments yet", "dim"))
     if board["discoveries"]:
-        found = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("discovery", "effect", "status", "found by", "adopted by", "id"):
-            found.add_column(name, justify="right" if name in ("effect", "adopted by") else "left")
+        found = _table("discovery", "effect", "held by", "status", "found by", "id")
         for row in board["discoveries"]:
-            status = Text(row["status"], STATUS_STYLES[row["status"]])
-            change = printable(change_text(row["change"]))
             found.add_row(
-                change,
+                printable(change_text(row["change"])),
                 value_text(row["effect"]),
-                status,
-                printable(row["alias"]),
                 str(len(row["adopters"])),
+                Text(row["status"], STATUS_STYLES[row["status"]]),
+                printable(row["alias"]),
                 row["id"][:8],
             )
         out.print()
         out.print(found)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in columns:
+        text = name in ("node", "discovery")
+        side: Literal["left", "right"] = "left" if text or name in ("status", "found by", "id") else "right"
+        table.add_column(name, justify=side, no_wrap=not text)
+    return table
 
 
 def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> None:
@@ -180,8 +181,10 @@ def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> 
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in [*fields.items(), *fields["body"].items()]:
-            if name != "body":
+        body = fields.pop("body")
+        shown = {name: body[name] for name in TOLD_FIRST if name in body} | fields | body
+        for name, value in shown.items():
+            if value not in (None, "", [], {}):
                 table.add_row(name, _field(name, value))
         parts: list[Any] = [table]
         if diff:
