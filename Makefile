@@ -2,7 +2,7 @@
 # make swarm   set up and run four nodes for ten minutes
 # make test    set up and run the tests
 # make check   linters, types, layering
-# make bench   measure the figures of docs/benchmarks.md (takes half an hour)
+# make bench   measure the figures of docs/benchmarks.md (takes forty minutes)
 
 PYTHON ?= python3
 VENV ?= .venv
