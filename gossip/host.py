@@ -20,6 +20,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from gossip import upstream
 from gossip.events import Event, Peer, PeerConnected, PeerLost
+from gossip.flood import forget_own_record
 from gossip.identity import Identity
 
 MAX_CONNECTIONS: Final = 200
@@ -87,7 +88,7 @@ async def listen_on(host: BasicHost, listen: Sequence[str]) -> None:
         swarm = upstream.swarm_of(host)
         if not await swarm.listen(address):
             raise ListenError(f"cannot listen on {text}: libp2p refused the address; choose another")
-    upstream.forget_own_record(host)
+    forget_own_record(host)
 
 
 def _free_address(text: str) -> Multiaddr:

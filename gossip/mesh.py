@@ -15,8 +15,8 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.tools.anyio_service import background_trio_service
 
-from gossip import upstream
 from gossip.events import Event, PresenceArrived, Trouble
+from gossip.flood import QUEUE_LENGTH, Flood, Router
 from gossip.host import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, decode
@@ -24,7 +24,7 @@ from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordErro
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
 RECENT_IDS: Final = 50_000
-PACE_ABOVE: Final = upstream.QUEUE_LENGTH // 2
+PACE_ABOVE: Final = QUEUE_LENGTH // 2
 PACE_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.5
 
@@ -73,7 +73,7 @@ class Mesh:
         blame: Callable[[ID, str], object],
     ) -> None:
         self.records, self.presence = topics_of(swarm)
-        self.flood: upstream.Flood | None = None
+        self.flood: Flood | None = None
         self._intake = intake
         self._clock = clock
         self._put = put
@@ -156,10 +156,10 @@ class Mesh:
 
 
 @asynccontextmanager
-async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[upstream.Flood]:
+async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[Flood]:
     """Join the topics of `mesh` on a running host."""
-    router = upstream.Router(heartbeat)
-    flood = upstream.Flood(
+    router = Router(heartbeat)
+    flood = Flood(
         host,
         router,
         topics=(mesh.records, mesh.presence),
@@ -184,7 +184,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
             await trio.to_thread.run_sync(flood.seen_messages.stop)
 
 
-async def _drain(flood: upstream.Flood, below: int, seconds: float) -> None:
+async def _drain(flood: Flood, below: int, seconds: float) -> None:
     """Wait until no peer's queue is longer than `below`, at most so many seconds; a stalled peer delays no more."""
     with trio.move_on_after(seconds):
         while any(len(queue) > below for queue in flood.peer_queues.values()):  # noqa: ASYNC110 - no event to wait for

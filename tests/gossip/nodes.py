@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.keys import KeyPair
+from libp2p.host.basic_host import BasicHost
 
+from gossip import upstream
 from gossip.events import Event, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.log import Log
@@ -26,6 +30,14 @@ def record(signer: Identity, kind: str = "insight", *, time_ms: int | None = Non
     """A new record of `signer`, different from all before."""
     body = pack_body({"n": next(_numbers), "text": text})
     return sign(signer, kind, TASK, now_ms() if time_ms is None else time_ms, body)
+
+
+def hardened(keys: KeyPair | None = None) -> BasicHost:
+    """A host alone, as our nodes have it."""
+    upstream.install()
+    return upstream.noise_host(
+        keys or create_new_key_pair(), max_connections=10, admit=lambda peer: True, addresses=list
+    )
 
 
 @dataclass

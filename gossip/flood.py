@@ -1,0 +1,304 @@
+"""What libp2p 0.8.1's GossipSub gets wrong, mended in one place; the host's half is gossip/upstream.py.
+
+Each class and function here says which symptom it removes; tests/gossip/test_flood.py shows the symptoms in the bare
+library, so that a release which mends one is noticed and its part of this module can go. Nothing here is about records:
+what a message means is decided by the two callables given to `Flood`.
+"""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import trio
+from google.protobuf.message import DecodeError
+from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError, ParseError
+from libp2p.host.basic_host import BasicHost
+from libp2p.io.abc import Reader
+from libp2p.io.exceptions import MessageTooLarge
+from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import env_to_send_in_RPC
+from libp2p.pubsub import gossipsub, pubsub
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.pubsub.utils import maybe_consume_signed_record
+from libp2p.pubsub.validators import signature_validator
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+
+from gossip.upstream import reset
+
+QUEUE_LENGTH: Final = 2048
+MAX_RPC_BYTES: Final = 1 << 20
+READ_BYTES: Final = 64 * 1024
+SEEN_SECONDS: Final = 600
+OWN_RECORD_SECONDS: Final = 5.0
+MAX_CACHED_RECORDS: Final = 2000
+
+
+def _install() -> None:
+    """Mend what can only be mended for the whole process; may be called any number of times.
+
+    - Symptom: half of the CPU time of a delivered message goes into the signed peer record that travels in every RPC:
+      it is verified each time, and one's own is rebuilt from the listen addresses for each send.
+    - Symptom: an RPC is dropped whole if its record is older than the last, which happens to honest peers whose
+      addresses change, since control messages overtake others. A record that is not accepted is now merely not used.
+    """
+    for module in (pubsub, gossipsub):
+        vars(module).update(maybe_consume_signed_record=_consume_record_once, env_to_send_in_RPC=_own_record)
+
+
+def _consume_record_once(rpc: rpc_pb2.RPC, host: Any, peer: ID) -> bool:
+    known: dict[ID, bytes] = host.__dict__.setdefault("_arnode_consumed_records", {})
+    if rpc.HasField("senderRecord") and known.get(peer) != rpc.senderRecord:
+        if len(known) >= MAX_CACHED_RECORDS:
+            known.clear()
+        known[peer] = rpc.senderRecord
+        maybe_consume_signed_record(rpc, host, peer)
+    return True
+
+
+def _own_record(host: Any) -> tuple[bytes, bool]:
+    now = time.monotonic()
+    made, envelope = host.__dict__.get("_arnode_own_record", (-OWN_RECORD_SECONDS, b""))
+    if now - made < OWN_RECORD_SECONDS:
+        return envelope, False
+    envelope, fresh = env_to_send_in_RPC(host)
+    host.__dict__["_arnode_own_record"] = (now, envelope)
+    return envelope, fresh
+
+
+def forget_own_record(host: BasicHost) -> None:
+    """Build the signed peer record anew: the listen addresses have changed."""
+    host.__dict__.pop("_arnode_own_record", None)
+
+
+class Buffered(Reader):
+    """A stream read in large chunks.
+
+    Symptom: each of the three or four small reads of an RPC sends its own window update; 4.4 ms of CPU time per
+    delivered message instead of 2.8.
+    """
+
+    def __init__(self, stream: INetStream) -> None:
+        self._stream = stream
+        self._held = b""
+        self._start = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        """At least one and at most `n` bytes. Raises StreamEOF at the end."""
+        if self._start == len(self._held):
+            self._held, self._start = await self._stream.read(READ_BYTES), 0
+        end = len(self._held) if n is None or n < 0 else min(len(self._held), self._start + n)
+        chunk = self._held[self._start : end]
+        self._start = end
+        return bytes(chunk)
+
+
+class _RoomyQueues(dict[ID, RpcQueue]):
+    """Symptom: a peer's outbound queue holds 32 messages and drops the rest without a word."""
+
+    def __setitem__(self, peer: ID, queue: RpcQueue) -> None:
+        queue._queue.max_size = QUEUE_LENGTH
+        super().__setitem__(peer, queue)
+
+
+class Flood(Pubsub):
+    """Pubsub whose reading side is ours.
+
+    `accept(forwarder, message)` is called once for each correctly signed message that was not seen before; it is
+    synchronous and fast, and a message is forwarded if it says True. `blame(peer, reason)` hears of broken rules.
+
+    - Symptom: six bytes of garbage on a meshsub stream raise DecodeError out of the read loop and end the process; so
+      do a message with a garbage key, and any exception in a validator.
+    - Symptom: messages with a false signature are dropped without anyone being blamed.
+    - Symptom: every message starts a task of the service, found by a search over all its tasks.
+    - Symptom: sequence numbers start at whole seconds, so after a quick restart others take new messages for old ones.
+    - Symptom: a subscriber's channel holds 32 messages and drops the rest; messages now go straight to `accept`.
+    """
+
+    def __init__(
+        self,
+        host: BasicHost,
+        router: GossipSub,
+        *,
+        topics: Iterable[str],
+        max_message_bytes: int,
+        accept: Callable[[ID, rpc_pb2.Message], bool],
+        blame: Callable[[ID, str], object],
+    ) -> None:
+        _install()
+        super().__init__(
+            host,
+            router,
+            strict_signing=True,
+            seen_ttl=SEEN_SECONDS,
+            max_inbound_rpc_size=MAX_RPC_BYTES,
+            max_subscriptions_per_rpc=16,
+            max_subscriptions_per_peer=16,
+            allowed_topics=set(topics),
+        )
+        self.counter = time.time_ns()
+        self.peer_queues = _RoomyQueues()
+        self._max_message_bytes = max_message_bytes
+        self._accept = accept
+        self._blame = blame
+
+    async def stream_handler(self, stream: INetStream) -> None:
+        """Read one peer's RPCs until its stream ends. Never raises but on cancellation."""
+        peer = stream.muxed_conn.peer_id
+        try:
+            await self.continuously_read_stream(stream)
+        except StreamEOF:
+            return
+        except (MessageTooLarge, ParseError) as error:
+            self._blame(peer, f"unreadable GossipSub message ({error})")
+        except BaseLibp2pError as error:
+            pubsub.logger.debug("stream of %s ended: %r", peer, error)
+        except Exception as error:  # noqa: BLE001 - what a stranger provokes in the library ends his stream, no more
+            self._blame(peer, f"unreadable GossipSub message ({type(error).__name__})")
+        await reset(stream)
+        self._handle_dead_peer(peer)
+
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        """The read loop proper. Raises StreamEOF at the end, DecodeError and others for garbage."""
+        peer = stream.muxed_conn.peer_id
+        reader = Buffered(stream)
+        while self.manager.is_running:
+            rpc = rpc_pb2.RPC()
+            rpc.ParseFromString(await read_varint_prefixed_bytes_limited(reader, self.max_inbound_rpc_size))
+            _consume_record_once(rpc, self.host, peer)
+            for message in rpc.publish:
+                await self.push_msg(peer, message)
+                await trio.lowlevel.checkpoint()
+            if len(rpc.subscriptions) > self.max_subscriptions_per_rpc:
+                raise DecodeError(f"{len(rpc.subscriptions)} subscriptions at once")
+            for subscription in rpc.subscriptions:
+                self.handle_subscription(peer, subscription)
+            if rpc.HasField("control"):
+                await self.router.handle_rpc(rpc, peer)
+
+    async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """Judge a message, one's own or a peer's, and pass it on if it is good."""
+        if self._is_msg_seen(msg):
+            return
+        if msg_forwarder != self.my_id:
+            if len(msg.topicIDs) != 1 or msg.topicIDs[0] not in self.topic_ids:
+                return
+            if len(msg.data) > self._max_message_bytes:
+                self._blame(msg_forwarder, f"a message of {len(msg.data)} bytes")
+                return
+            if msg.from_id == self.my_id.to_bytes():
+                return
+            if not _signed(msg):
+                # not marked as seen: a forger must not be able to suppress the true message
+                self._blame(msg_forwarder, "a message with a false signature")
+                return
+            self._mark_msg_seen(msg)
+            if not self._accept(msg_forwarder, msg):
+                return
+        self._mark_msg_seen(msg)
+        await self.router.publish(msg_forwarder, msg)
+
+
+def _signed(msg: rpc_pb2.Message) -> bool:
+    """Symptom: the library's validator raises for a key or an id it cannot read."""
+    try:
+        return bool(signature_validator(msg))
+    except Exception as error:  # noqa: BLE001 - the library documents none
+        pubsub.logger.debug("unreadable key: %r", error)
+        return False
+
+
+class Router(GossipSub):
+    """GossipSub 1.1 that keeps a mesh whole. Version 1.1 is offered alone: 1.2 doubles the cost by an IDONTWANT each.
+
+    - Symptom: the default heartbeat is 120 s, own messages above 10 per second are dropped as spam, and "adaptive
+      gossip" stretches the heartbeat further.
+    - Symptom: a full mesh is pruned in the order of a set, which all nodes share: islands form.
+    - Symptom: peers in GRAFT backoff get no IHAVE, so what the mesh loses stays lost.
+    - Symptom: own messages go to the mesh only, which may be empty in the first seconds.
+    - Symptom: a PRUNE of the heartbeat carries no backoff, so the pruned peer comes back at once.
+    - Symptom: control messages for topics nobody has here raise KeyError with peer exchange on, and fill tables
+      without bound; peers offered in a PRUNE are dialled inside the read loop. Peer exchange is ours (gossip/peers.py).
+    - Symptom: the list of recent deliveries is never trimmed when adaptive gossip is off.
+    """
+
+    def __init__(self, heartbeat: float = 1.0) -> None:
+        super().__init__(
+            [PROTOCOL_ID_V11],
+            degree=6,
+            degree_low=4,
+            degree_high=12,
+            gossip_window=6,
+            gossip_history=12,
+            heartbeat_interval=heartbeat,  # type: ignore[arg-type]
+            adaptive_gossip_enabled=False,
+            spam_protection_enabled=False,
+            do_px=False,
+        )
+
+    def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
+        members = list(self.mesh.get(topic, ()))
+        return random.sample(members, max(0, min(num_to_prune, len(members))))
+
+    def _handle_topic_heartbeat(
+        self,
+        topic: str,
+        current_peers: set[ID],
+        is_fanout: bool = False,
+        peers_to_gossip: defaultdict[ID, dict[str, list[bytes]]] | None = None,
+    ) -> tuple[set[ID], bool]:
+        if peers_to_gossip is None or self.pubsub is None:
+            return super()._handle_topic_heartbeat(topic, current_peers, is_fanout, peers_to_gossip)
+        ids = self.mcache.window(topic)
+        others = self.pubsub.peer_topics.get(topic, set()) - current_peers
+        if ids:
+            for peer in others:
+                if self._is_gossipsub_peer(peer):
+                    peers_to_gossip[peer][topic] = list(ids)
+        return current_peers, False
+
+    def _get_peers_to_send(
+        self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
+    ) -> Iterable[ID]:
+        topics = list(topic_ids)
+        peers = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
+        if self.pubsub is not None and msg_forwarder == self.pubsub.my_id:
+            for topic in topics:
+                peers |= self.pubsub.peer_topics.get(topic, set())
+        return peers - {msg_forwarder, origin}
+
+    async def _emit_control_msgs(
+        self,
+        peers_to_graft: dict[ID, list[str]],
+        peers_to_prune: dict[ID, list[str]],
+        peers_to_gossip: dict[ID, dict[str, list[bytes]]],
+    ) -> None:
+        for peer, topics in peers_to_prune.items():
+            for topic in topics:
+                self._add_back_off(peer, topic, False)
+                await self.emit_prune(topic, peer, False, False)
+        await super()._emit_control_msgs(peers_to_graft, {}, peers_to_gossip)
+
+    async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
+        if graft_msg.topicID in self.mesh:
+            await super().handle_graft(graft_msg, sender_peer_id)
+
+    async def handle_prune(self, prune_msg: rpc_pb2.ControlPrune, sender_peer_id: ID) -> None:
+        if prune_msg.topicID in self.mesh:
+            del prune_msg.peers[:]
+            prune_msg.backoff = min(prune_msg.backoff, 600)
+            await super().handle_prune(prune_msg, sender_peer_id)
+
+    async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
+        if ihave_msg.topicID in self.mesh:
+            await super().handle_ihave(ihave_msg, sender_peer_id)
+
+    def _periodic_security_cleanup(self) -> None:
+        super()._periodic_security_cleanup()
+        self.recent_message_deliveries.clear()

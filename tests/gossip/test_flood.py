@@ -1,0 +1,146 @@
+"""Each fault of libp2p's GossipSub that gossip/flood.py mends: the bare one shows it, ours does not."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+import trio
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.peer.envelope import seal_record
+from libp2p.peer.id import ID
+from libp2p.peer.peer_record import PeerRecord
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.pubsub.utils import maybe_consume_signed_record
+
+from gossip import flood
+from gossip.mesh import topics_of
+from tests.gossip import bare
+from tests.gossip.nodes import hardened
+
+RECORDS, _ = topics_of("test")
+
+
+async def test_an_rpc_with_a_stale_peer_record_is_used_all_the_same() -> None:
+    keys = create_new_key_pair()
+    peer = ID.from_pubkey(keys.public_key)
+    new, old = (
+        seal_record(PeerRecord(peer, [bare.ANY], seq=seq), keys.private_key).marshal_envelope() for seq in (2, 1)
+    )
+    host = hardened()
+    assert maybe_consume_signed_record(rpc_pb2.RPC(senderRecord=new), host, peer)
+    assert not maybe_consume_signed_record(rpc_pb2.RPC(senderRecord=old), host, peer)
+    assert flood._consume_record_once(rpc_pb2.RPC(senderRecord=old), host, peer)
+    envelope = host.get_peerstore().get_peer_record(peer)
+    assert envelope is not None
+    assert envelope.marshal_envelope() == new
+
+
+def members(router_class: Callable[[], GossipSub], count: int = 20) -> tuple[GossipSub, Pubsub, list[ID]]:
+    """A router that is not running, subscribed to RECORDS, with `count` peers that are too."""
+    router = router_class()
+    pubsub = Pubsub(hardened(), router)
+    pubsub.seen_messages.stop()
+    peers = [ID.from_pubkey(create_new_key_pair().public_key) for _ in range(count)]
+    for peer in peers:
+        router.peer_protocol[peer] = PROTOCOL_ID_V11
+    pubsub.peer_topics[RECORDS] = set(peers)
+    router.mesh[RECORDS] = set()
+    return router, pubsub, peers
+
+
+def bare_router() -> GossipSub:
+    return GossipSub([PROTOCOL_ID_V11], degree=6, degree_low=4, degree_high=12, do_px=True)
+
+
+def test_a_full_mesh_is_pruned_at_random() -> None:
+    choices = {}
+    for made in (bare_router, flood.Router):
+        router, _, peers = members(made)
+        router.mesh[RECORDS] = set(peers)
+        choices[made] = {frozenset(router._select_peers_for_pruning(RECORDS, 8)) for _ in range(20)}
+    assert len(choices[bare_router]) == 1
+    assert len(choices[flood.Router]) > 10
+
+
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 0), (flood.Router, 17)])
+def test_peers_in_backoff_hear_of_messages(made: Callable[[], GossipSub], reached: int) -> None:
+    router, _, peers = members(made)
+    mesh = set(peers[:3])
+    router.mesh[RECORDS] = mesh
+    router.mcache.put(rpc_pb2.Message(from_id=b"a", seqno=b"1", topicIDs=[RECORDS]))
+    for peer in peers[3:]:
+        router._add_back_off(peer, RECORDS, False)
+    assert len(router.gossip_heartbeat()) == reached
+
+
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (flood.Router, 20)])
+def test_own_messages_go_to_every_peer_in_the_topic(made: Callable[[], GossipSub], reached: int) -> None:
+    router, pubsub, peers = members(made)
+    router.mesh[RECORDS] = set(peers[:2])
+    me = pubsub.my_id
+    assert len(list(router._get_peers_to_send([RECORDS], me, me))) == reached
+
+
+@pytest.mark.parametrize(("made", "backed_off"), [(bare_router, False), (flood.Router, True)])
+async def test_a_heartbeat_prune_has_a_backoff(made: Callable[[], GossipSub], backed_off: bool) -> None:
+    router, _, peers = members(made)
+    await router._emit_control_msgs({}, {peers[0]: [RECORDS]}, {})
+    assert router._check_back_off(peers[0], RECORDS) is backed_off
+
+
+async def _prunes_for_unknown_topics(router: GossipSub, peer: ID) -> int:
+    for number in range(100):
+        await router.handle_prune(rpc_pb2.ControlPrune(topicID=f"unknown {number}"), peer)
+    return len(router.back_off)
+
+
+@pytest.mark.parametrize(("made", "entries"), [(bare_router, 100), (flood.Router, 0)])
+async def test_prunes_for_unknown_topics_fill_no_table(made: Callable[[], GossipSub], entries: int) -> None:
+    router, _, peers = members(made)
+    assert await _prunes_for_unknown_topics(router, peers[0]) == entries
+
+
+async def test_peers_named_in_a_prune_are_not_dialled() -> None:
+    router, pubsub, peers = members(flood.Router)
+    dialled: list[object] = []
+
+    async def dial(info: object) -> None:
+        dialled.append(info)
+
+    vars(pubsub.host)["connect"] = dial
+    await router.handle_prune(rpc_pb2.ControlPrune(topicID=RECORDS, peers=[rpc_pb2.PeerInfo(peerID=b"x")]), peers[0])
+    assert not dialled
+    assert router._check_back_off(peers[0], RECORDS)
+
+
+def test_recent_deliveries_are_trimmed() -> None:
+    router, _, _ = members(flood.Router)
+    router.recent_message_deliveries = defaultdict(list, {RECORDS: [1.0] * 1000})
+    router._periodic_security_cleanup()
+    assert not router.recent_message_deliveries
+
+
+def test_outbound_queues_are_roomy() -> None:
+    queues = flood._RoomyQueues()
+    for made, expected in ((dict[ID, RpcQueue](), 32), (queues, flood.QUEUE_LENGTH)):
+        peer = ID(b"x")
+        made[peer] = RpcQueue()
+        assert sum(made[peer].push(rpc_pb2.RPC()) for _ in range(3000)) == expected
+
+
+async def test_small_reads_are_served_from_one_large_read() -> None:
+    class Counting:
+        reads = 0
+
+        async def read(self, n: int | None = None) -> bytes:
+            self.reads += 1
+            await trio.lowlevel.checkpoint()
+            return b"abcdefgh"
+
+    stream = Counting()
+    reader = flood.Buffered(stream)  # type: ignore[arg-type]
+    assert [await reader.read(n) for n in (1, 3, 100, 2)] == [b"a", b"bcd", b"efgh", b"ab"]
+    assert stream.reads == 2
