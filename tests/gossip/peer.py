@@ -1,4 +1,4 @@
-"""A node's network as a light process: `python -m tests.gossip.peer FOLDER`, driven by lines on stdin (see processes.py).
+"""A node's network as a light process, `python -m tests.gossip.peer FOLDER`, driven by lines on stdin (processes.py).
 
 It keeps its identity and log in FOLDER, prints what happens and what it is asked for as JSON lines, and ends with its
 stdin. Commands: `say N` publishes N new records, `state` tells counts, peers and mesh, `ids` names all records.
