@@ -1,6 +1,7 @@
 # make join    set up and start a node (make join ARGS="--bootstrap /ip4/…" for its options)
 # make swarm   set up and run four nodes for ten minutes
 # make test    set up and run the tests
+# make soak    set up and run the long tests: 20 nodes under chaos for ARNODE_SOAK_MINUTES (15)
 # make check   linters, types, layering
 # make bench   measure the figures of docs/benchmarks.md (takes forty minutes)
 
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: join swarm setup test check bench clean
+.PHONY: join swarm setup test soak check bench clean
 
 join: setup
 	@exec $(BIN)/arnode join $(ARGS)
@@ -32,6 +33,9 @@ $(VENV)/.arnode-dev: $(VENV)/.arnode
 
 test: $(VENV)/.arnode-dev
 	$(BIN)/pytest $(ARGS)
+
+soak: $(VENV)/.arnode-dev
+	$(BIN)/pytest -m soak -s $(ARGS)
 
 check: $(VENV)/.arnode-dev
 	$(BIN)/ruff check .

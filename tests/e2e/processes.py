@@ -22,10 +22,10 @@ def arnode(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of arnode to its end."""
     done = subprocess.run(
-        _command(home, *arguments),
+        command_line(home, *arguments),
         capture_output=True,
         text=True,
-        env=_environment(),
+        env=environment(),
         cwd=cwd,
         timeout=300,
         check=False,
@@ -34,11 +34,11 @@ def arnode(
     return done
 
 
-def _command(home: Path, *arguments: str | Path) -> list[str]:
+def command_line(home: Path, *arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "node.cli", "--home", str(home), *map(str, arguments)]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
@@ -88,8 +88,8 @@ class Node:
 def running_node(home: Path, *arguments: str | Path, command: str = "join") -> Iterator[Node]:
     """A running `arnode join --json` (or `swarm`), killed at the end of the block if it still runs."""
     where = ["--listen", "/ip4/127.0.0.1/tcp/0"] if command == "join" else []
-    full = _command(home, command, *arguments, "--json", *where)
-    process = subprocess.Popen(full, stdout=subprocess.PIPE, text=True, env=_environment(), start_new_session=True)
+    full = command_line(home, command, *arguments, "--json", *where)
+    process = subprocess.Popen(full, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
     try:
         yield Node(process)
     finally:
