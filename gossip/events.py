@@ -88,6 +88,11 @@ class EventQueue:
         self._news = trio.Event()
 
     @property
+    def waiting(self) -> int:
+        """How many events nobody has read yet."""
+        return len(self._waiting)
+
+    @property
     def records_waiting(self) -> int:
         """How many RecordArrived events nobody has read yet."""
         return len(self._waiting) - self._noise

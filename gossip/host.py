@@ -177,6 +177,10 @@ class Connections(INotifee):
         if peer is not None:
             self._tell(PeerLost(peer))
 
+    def count(self, *, inbound: bool) -> int:
+        """How many peers dialled this node, or were dialled by it."""
+        return sum(peer.inbound is inbound for peer in self.peers.values())
+
     def forget(self) -> None:
         """Report all as lost: their connections went down with the host."""
         for peer in self.peers.values():

@@ -9,6 +9,7 @@ import trio
 
 from gossip.events import Event, RecordArrived
 from gossip.log import Log
+from gossip.metrics import Metrics
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, decode
 from gossip.supervise import reason_of
 
@@ -44,12 +45,14 @@ class Intake:
         clock: Callable[[], int],
         put: Callable[[Event], object],
         waiting: Callable[[], int],
+        metrics: Metrics | None = None,
     ) -> None:
         self._log = log
         self._check = check
         self._clock = clock
         self._put = put
         self._waiting = waiting
+        self._metrics = metrics or Metrics()
         self._refused: OrderedDict[bytes, None] = OrderedDict()
 
     def verify(self, raw: bytes) -> Record:
@@ -82,6 +85,7 @@ class Intake:
         """
         sifted = await trio.to_thread.run_sync(self._sift, raws)
         for error in sifted.refused:
+            self._metrics.reject(error)
             if isinstance(error, Refused):
                 self._refused[error.record.id] = None
                 if len(self._refused) > MAX_REMEMBERED:

@@ -6,6 +6,7 @@ arrival is kept only so that a reader can follow what is new, and no view depend
 Calls block for as long as the disk takes; async code calls `append` in a thread.
 """
 
+import contextlib
 import sqlite3
 import string
 import threading
@@ -130,6 +131,15 @@ class Log:
     def count(self) -> int:
         """How many records are here."""
         total: int = self._rows("SELECT COUNT(*) FROM records")[0][0]
+        return total
+
+    def bytes_on_disk(self) -> int:
+        """The size of the log's files, the write-ahead part included."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        total = 0
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # the write-ahead file comes and goes
+                total += file.stat().st_size
         return total
 
     def since(self, arrival: int = 0, limit: int = 1000) -> Iterator[tuple[int, Record]]:

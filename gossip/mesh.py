@@ -19,6 +19,7 @@ from gossip.events import Event, PresenceArrived, Trouble
 from gossip.flood import QUEUE_LENGTH, Flood, Router
 from gossip.host import ED25519_PREFIX
 from gossip.intake import Intake, Refused
+from gossip.metrics import Metrics
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, decode
 
 ARRIVALS: Final = 4096
@@ -71,6 +72,7 @@ class Mesh:
         clock: Callable[[], int],
         put: Callable[[Event], object],
         blame: Callable[[ID, str], object],
+        metrics: Metrics,
     ) -> None:
         self.records, self.presence = topics_of(swarm)
         self.flood: Flood | None = None
@@ -78,6 +80,7 @@ class Mesh:
         self._clock = clock
         self._put = put
         self.blame = blame
+        self._metrics = metrics
         self._limits = PresenceLimits()
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._lost = 0
@@ -93,12 +96,14 @@ class Mesh:
                 record = self._intake.verify(message.data)
                 good = True
         except RecordError as error:
+            self._metrics.reject(error)
             if not isinstance(error, FromTheFuture | Refused):
                 self.blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
             elif isinstance(error, Refused):
                 self.blame(forwarder, f"a record with a body that is refused ({error})")
             return False
         if not good or message.from_id != ED25519_PREFIX + record.author:
+            self._metrics.reject("author")
             self.blame(forwarder, "a message that is not its author's, or in the wrong topic")
             return False
         return self._pass_on(record, forwarder)
@@ -106,6 +111,7 @@ class Mesh:
     def _pass_on(self, record: Record, forwarder: ID) -> bool:
         if record.kind == PRESENCE:
             if not self._limits.allow(record, self._clock()):
+                self._metrics.reject("limit")
                 return False
             self._put(PresenceArrived(record))
             return True
@@ -115,13 +121,34 @@ class Mesh:
         try:
             self._arrive.send_nowait((record, forwarder.to_base58()))
         except trio.WouldBlock:
+            self._metrics.dropped.inc()
             self._lost += 1  # not for good: sync brings it
         return True
+
+    def blame_for_message(self, forwarder: ID, why: str) -> None:
+        """Blame a peer for a message that is not worth judging: unreadable, too large, or falsely signed."""
+        self._metrics.reject("message")
+        self.blame(forwarder, why)
 
     def _remember(self, record: Record) -> None:
         self._recent[record.id] = None
         if len(self._recent) > RECENT_IDS:
             self._recent.popitem(last=False)
+
+    def size(self, topic: str) -> int:
+        """How many peers this node exchanges the messages of `topic` with; 0 while the network is down."""
+        router = None if self.flood is None else self.flood.router
+        return len(router.mesh.get(topic, ())) if isinstance(router, Router) else 0
+
+    @property
+    def longest_queue(self) -> int:
+        """How many messages wait for the peer that has most to read."""
+        return max(map(len, self.flood.peer_queues.values()), default=0) if self.flood else 0
+
+    @property
+    def arrivals_waiting(self) -> int:
+        """How many records came and are not in the log yet."""
+        return self._arrived.statistics().current_buffer_used
 
     async def store_arrivals(self) -> None:
         """Write what arrives to the log, many at a time. Runs until cancelled; raises LogError."""
@@ -145,7 +172,10 @@ class Mesh:
 
         Nothing happens while the network is down: peers get the record by sync.
         """
-        if record.kind != PRESENCE:
+        if record.kind == PRESENCE:
+            self._metrics.presences.labels("own").inc()
+        else:
+            self._metrics.records.labels("own").inc()
             self._remember(record)
         flood = self.flood
         if flood is None:
@@ -165,7 +195,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
         topics=(mesh.records, mesh.presence),
         max_message_bytes=MAX_BYTES,
         accept=mesh.accept,
-        blame=mesh.blame,
+        blame=mesh.blame_for_message,
     )
     try:
         async with background_trio_service(flood), background_trio_service(router):

@@ -16,7 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
 from gossip import upstream
-from gossip.events import EventQueue, Peer, PeerRejected, Trouble
+from gossip.events import Event, EventQueue, Peer, PeerRejected, Trouble
 from gossip.guard import Guard
 from gossip.host import (
     CLOSE_SECONDS,
@@ -32,6 +32,7 @@ from gossip.identity import Identity
 from gossip.intake import Intake
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
+from gossip.metrics import Metrics, look_up
 from gossip.peers import Address, Peers
 from gossip.record import MAX_BYTES, Record
 from gossip.schedule import Schedule
@@ -93,7 +94,7 @@ class Network:
     """A joined swarm, made by `open_network`.
 
     addresses: what another node passes to `--bootstrap`, the most reachable first. events: everything that happens, for
-    one reader.
+    one reader. metrics: what happened so far, in figures.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Network:
     ) -> None:
         self.addresses: list[str] = []
         self.events = EventQueue()
+        self.metrics = Metrics()
         self._identity = identity
         self._swarm = swarm
         self._listen = list(listen)
@@ -116,14 +118,27 @@ class Network:
         self._clock = clock
         self._tuning = tuning
         self._guard = Guard()
-        self._connections = Connections(self.events.put, clock, self._allowed)
-        self._intake = Intake(log, check, clock, self.events.put, lambda: self.events.records_waiting)
-        self._mesh = Mesh(swarm, self._intake, clock, self.events.put, self._blame)
+        self._connections = Connections(self._tell, clock, self._allowed)
+        self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics)
+        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics)
         self._up = trio.Event()
         self._closing = trio.Event()
         self._serving = False
         self._scope = trio.CancelScope(shield=True)
         self._to_disconnect, self._disconnects = trio.open_memory_channel[ID](1000)
+        self._measure(log)
+
+    def _measure(self, log: Log) -> None:
+        metrics, connections, mesh, events = self.metrics, self._connections, self._mesh, self.events
+        for direction in ("inbound", "outbound"):
+            inbound = direction == "inbound"
+            look_up(metrics.peers, partial(connections.count, inbound=inbound), direction)
+        look_up(metrics.mesh, lambda: mesh.size(mesh.records), "records")
+        look_up(metrics.mesh, lambda: mesh.size(mesh.presence), "presence")
+        look_up(metrics.queue, lambda: mesh.longest_queue, "outbound")
+        look_up(metrics.queue, lambda: mesh.arrivals_waiting, "arrivals")
+        look_up(metrics.queue, lambda: events.waiting, "events")
+        look_up(metrics.log_bytes, log.bytes_on_disk)
 
     async def publish(self, record: Record) -> None:
         """Send a record that is already in the log to the swarm."""
@@ -164,15 +179,17 @@ class Network:
                     allowed=self._allowed,
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     report=self._report,
+                    metrics=self.metrics,
                 )
                 schedule = Schedule(
                     host,
                     self._connections,
                     self._intake,
                     self._swarm,
-                    put=self.events.put,
+                    put=self._tell,
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     foreign=partial(self._blame, weight=OTHER_SWARM),
+                    metrics=self.metrics,
                 )
                 await listen_on(host, self._listen)
                 self._listen = [str(address) for address in host.get_transport_addrs()]
@@ -198,8 +215,13 @@ class Network:
             async for peer in self._disconnects:
                 nursery.start_soon(upstream.disconnect, swarm, peer)
 
+    def _tell(self, event: Event) -> None:
+        self.metrics.count(event)
+        self.events.put(event)
+
     def _report(self, what: str, why: str) -> None:
-        self.events.put(Trouble(what, why))
+        self.metrics.troubles.inc()
+        self._tell(Trouble(what, why))
 
     def _allowed(self, peer: ID) -> bool:
         return not self._guard.banned(peer.to_base58(), trio.current_time())
@@ -208,7 +230,7 @@ class Network:
         name = peer.to_base58()
         count = self._guard.blame(name, trio.current_time(), weight)
         if count:
-            self.events.put(PeerRejected(name, reason, count))
+            self._tell(PeerRejected(name, reason, count))
         if count or not self._allowed(peer):
             try:
                 self._to_disconnect.send_nowait(peer)

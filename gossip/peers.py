@@ -24,6 +24,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from gossip import upstream
 from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
 from gossip.host import Connections
+from gossip.metrics import Metrics
 
 PROTOCOL: Final = TProtocol("/arnode/peers/1")
 WANTED_PEERS: Final = 8
@@ -65,6 +66,7 @@ class Peers:
         allowed: Callable[[ID], bool],
         blame: Callable[[ID, str], object],
         report: Callable[[str, str], object],
+        metrics: Metrics,
     ) -> None:
         self._host = host
         self._connections = connections
@@ -72,6 +74,7 @@ class Peers:
         self._allowed = allowed
         self._blame = blame
         self._report = report
+        self._metrics = metrics
         self._bootstrap: dict[ID, list[Multiaddr]] = {}
         for peer, address in bootstrap:
             if peer != host.get_id():
@@ -161,7 +164,9 @@ class Peers:
                 except (BaseLibp2pError, MultiaddrError, OSError, ValueError):
                     continue
         await trio.lowlevel.checkpoint()
-        return bool(swarm.get_connections(peer))
+        connected = bool(swarm.get_connections(peer))
+        self._metrics.dials.labels("connected" if connected else "failed").inc()
+        return connected
 
     async def _ask(self, peer: ID) -> list[bytes]:
         async with open_conversation(self._host, peer, PROTOCOL, budget=BUDGET, seconds=TALK_SECONDS) as frames:

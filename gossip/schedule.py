@@ -21,6 +21,7 @@ from gossip.events import Event, SyncFinished, Trouble
 from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
 from gossip.host import Connections
 from gossip.intake import Intake
+from gossip.metrics import Metrics, Outcome
 from gossip.supervise import reason_of
 
 PERIOD_SECONDS: Final = 120.0
@@ -45,6 +46,7 @@ class Schedule:
         put: Callable[[Event], object],
         blame: Callable[[ID, str], object],
         foreign: Callable[[ID, str], object],
+        metrics: Metrics,
     ) -> None:
         self._host = host
         self._connections = connections
@@ -53,6 +55,7 @@ class Schedule:
         self._put = put
         self._blame = blame
         self._foreign = foreign
+        self._metrics = metrics
         self._due: dict[ID, float] = {}
         self._retries: dict[ID, int] = {}
         self._new: set[ID] = set()
@@ -118,8 +121,10 @@ class Schedule:
             ) as frames:
                 exchanged = await sync.lead(frames, self._intake, self._swarm, name)
         except ConversationError as error:
+            self._metrics.sync_ended("leader", _outcome(error))
             self._failed(peer, error)
         else:
+            self._metrics.sync_ended("leader", "done")
             self._retries.pop(peer, None)
             self._finished(peer, exchanged)
             if peer in self._new:
@@ -137,10 +142,13 @@ class Schedule:
         try:
             async with conversation(stream, budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS) as frames:
                 exchanged = await sync.follow(frames, self._intake, self._swarm, peer.to_base58(), busy=busy)
+            self._metrics.sync_ended("follower", "done")
             self._finished(peer, exchanged)
         except ConversationError as error:
+            self._metrics.sync_ended("follower", _outcome(error))
             self._judge(peer, error)
         except Exception as error:  # noqa: BLE001 - our own fault, such as a full disk; not the stream handler's caller's
+            self._metrics.sync_ended("follower", "failed")
             self._put(Trouble("sync", reason_of(error)))
         finally:
             if not busy:
@@ -167,3 +175,14 @@ class Schedule:
             self._foreign(peer, str(error))
         elif isinstance(error, PeerBroke):
             self._blame(peer, f"in a history exchange it {error}")
+
+
+def _outcome(error: ConversationError) -> Outcome:
+    match error:
+        case sync.OtherSwarm():
+            return "other_swarm"
+        case sync.Busy():
+            return "busy"
+        case PeerBroke():
+            return "broken"
+    return "gone"
