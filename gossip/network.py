@@ -34,6 +34,7 @@ from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics, look_up
 from gossip.peers import Address, Peers
+from gossip.reach import DialBack
 from gossip.record import MAX_BYTES, Record
 from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
@@ -191,6 +192,7 @@ class Network:
                     foreign=partial(self._blame, weight=OTHER_SWARM),
                     metrics=self.metrics,
                 )
+                DialBack(host, partial(self._blame, weight=BROKEN_PROTOCOL))
                 await listen_on(host, self._listen)
                 self._listen = [str(address) for address in host.get_transport_addrs()]
                 self.addresses = [str(address) for address in host.get_addrs()]

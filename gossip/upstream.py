@@ -17,6 +17,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as new_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
+from libp2p.io import trio as trio_io
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -40,11 +41,23 @@ def install() -> None:
 
     - Symptom: a failed dial prints ERROR lines on stderr, because the logger `libp2p` has no handler, and
       `swarm_connection` logs through the root logger, which makes `logging` install a stderr handler for everyone.
+    - Symptom: a connection over IPv6 has no remote address, so no limit per address holds.
     """
     logger = logging.getLogger("libp2p")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     vars(swarm_connection)["logging"] = logging.getLogger("libp2p.network.connection")
+    trio_io.TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign, assignment]
+
+
+def _remote_address(tcp: trio_io.TrioTCPStream) -> tuple[str, int] | None:
+    if tcp._cached_remote_address is None:
+        try:
+            ip, port, *_ = tcp.stream.socket.getpeername()
+        except OSError:
+            return None  # it has gone
+        tcp._cached_remote_address = str(ip), int(port)
+    return tcp._cached_remote_address
 
 
 def noise_host(
