@@ -109,7 +109,7 @@ class Calibration(Body):
 
     recipe: RecipeBody
     values: Annotated[
-        dict[Annotated[str, Field(pattern=r"^\d{1,19}$")], FiniteFloat], Field(min_length=2, max_length=64)
+        dict[Annotated[str, Field(pattern=r"^[0-9]{1,19}$")], FiniteFloat], Field(min_length=2, max_length=64)
     ]
     budget: BudgetBody
     device_class: Line
