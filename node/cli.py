@@ -60,6 +60,13 @@ def join(
     alias: Annotated[str | None, typer.Option(help="This node's name in feeds.")] = None,
     experiments: Annotated[int | None, typer.Option(min=0, help="Stop after so many experiments.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR:PORT", help="Where the local server listens (default: 127.0.0.1:4478, or a free port)."
+        ),
+    ] = None,
+    no_http: Annotated[bool, typer.Option("--no-http", help="No local server.")] = False,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -78,6 +85,8 @@ def join(
         alias=clean_alias(alias) if alias else None,
         experiments=experiments,
         minutes=minutes,
+        http=http,
+        serve=not no_http,
     )
     with Feed(feed_console(json=json), json=json) as feed:
         trio.run(run, _home(context), options, feed)

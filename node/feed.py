@@ -110,6 +110,8 @@ def _trial(event: Event) -> Body | None:
 def _listening(event: Event) -> Body:
     text = Text(f"task {event.data['task']}, swarm {event.data['swarm']}. Join from another machine with\n")
     text.append(f"\n    {event.data['join']}\n", "bold")
+    if event.data.get("url"):
+        text.append(f"\n    Figures of this node: {event.data['url']}/metrics\n", "dim")
     return "◉", "listening", "bold green", text
 
 

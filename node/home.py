@@ -46,6 +46,11 @@ class Home:
         return self.folder / "task"
 
     @property
+    def running(self) -> Path:
+        """What the running node tells other commands (node/running.py)."""
+        return self.folder / "running.json"
+
+    @property
     def workspaces(self) -> Path:
         return self.folder / "workspaces"
 

@@ -7,8 +7,10 @@ import math
 import shutil
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,7 @@ from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
 from node.research import Research, now_ms
+from node.running import announced
 from node.state import State, open_state, remembered_task
 from node.trials import Trials
 from trainer.data import prepare_data
@@ -37,7 +40,11 @@ HISTORY_MS: Final = 10 * 60 * 1000
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may choose when joining. minutes and experiments: when to stop, None for never."""
+    """What a person may choose when joining.
+
+    minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
+    place; serve: whether there is one.
+    """
 
     bootstrap: Sequence[str] = ()
     listen: Sequence[str] = ()
@@ -46,6 +53,8 @@ class Options:
     alias: str | None = None
     experiments: int | None = None
     minutes: float | None = None
+    http: str | None = None
+    serve: bool = True
 
 
 def default_listen() -> list[str]:
@@ -133,8 +142,27 @@ class _Node:
         self.adopted = 0
 
     async def run(self) -> None:
-        self._listening()
-        await self._introduce()
+        async with self._local_server() as url:
+            self._listening(url)
+            await self._introduce()
+            await self._work()
+
+    @asynccontextmanager
+    async def _local_server(self) -> AsyncIterator[str | None]:
+        swarm, network = self.options.swarm, self.network
+        tell = partial(announced, self.state.home, swarm=swarm, addresses=network.addresses, report=self._trouble)
+        if not self.options.serve:
+            with tell(url=None):
+                yield None
+            return
+        from node.server import application, local_server  # not needed by every node
+
+        app = application(swarm, network.metrics.text)
+        async with local_server(self.options.http, app, self._trouble) as url:
+            with tell(url=url):
+                yield url
+
+    async def _work(self) -> None:
         async with trio.open_nursery() as nursery:
             for name, run in (("network events", self._hear), ("presence", self.research.keep_saying)):
                 nursery.start_soon(supervise, name, run, self._trouble)
@@ -147,7 +175,7 @@ class _Node:
     def _trouble(self, what: str, why: str) -> None:
         self.show("trouble", what=what, why=why)
 
-    def _listening(self) -> None:
+    def _listening(self, url: str | None) -> None:
         addresses = list(self.network.addresses)
         self.show(
             "listening",
@@ -156,6 +184,7 @@ class _Node:
             task=self.state.task.name,
             swarm=self.options.swarm,
             author=self.state.me.hex(),
+            url=url,
         )
 
     async def _introduce(self) -> None:
