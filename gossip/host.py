@@ -22,6 +22,7 @@ from gossip import upstream
 from gossip.events import Event, Peer, PeerConnected, PeerLost
 from gossip.flood import forget_own_record
 from gossip.identity import Identity
+from gossip.swarmkey import SwarmKey
 
 MAX_CONNECTIONS: Final = 200
 CLOSE_SECONDS: Final = 2.0
@@ -60,7 +61,11 @@ def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
 
 @asynccontextmanager
 async def open_host(
-    identity: Identity, *, admit: Callable[[ID], bool], max_connections: int = MAX_CONNECTIONS
+    identity: Identity,
+    *,
+    admit: Callable[[ID], bool],
+    max_connections: int = MAX_CONNECTIONS,
+    key: SwarmKey | None = None,
 ) -> AsyncIterator[BasicHost]:
     """A running host that does not listen yet, so that protocols can be set first.
 
@@ -69,7 +74,7 @@ async def open_host(
     """
     upstream.install()
     key_pair = create_new_key_pair(identity.private_bytes)
-    host = upstream.noise_host(key_pair, max_connections=max_connections, admit=admit, addresses=reachable)
+    host = upstream.noise_host(key_pair, max_connections=max_connections, admit=admit, addresses=reachable, key=key)
     async with host.run([]):
         try:
             yield host

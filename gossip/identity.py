@@ -3,10 +3,6 @@
 The same key signs records and is the libp2p identity, so a record's author and a peer id name the same node.
 """
 
-import contextlib
-import os
-import stat
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+
+from gossip.private_file import PrivateFileError, read_private, write_private
 
 
 class IdentityError(Exception):
@@ -57,35 +55,31 @@ def load_or_create(path: Path) -> Identity:
     A new file appears whole or not at all, and of two processes that start at once one wins and both use
     its key. Raises IdentityError for a file that others may read, or that holds no Ed25519 key.
     """
-    with contextlib.suppress(FileExistsError):
+    try:
         if not path.exists():
-            _write_new(path, new_identity())
-    return _load(path)
+            write_private(path, _pem(new_identity()))
+    except FileExistsError:
+        pass  # another process was first
+    except PrivateFileError as error:
+        raise IdentityError(str(error)) from error
+    return load(path)
 
 
-def _write_new(path: Path, identity: Identity) -> None:
-    pem = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".identity-")  # mode 0600
+def _pem(identity: Identity) -> bytes:
+    return identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load(path: Path) -> Identity:
+    """Read the identity at `path` (PKCS #8 PEM). Raises IdentityError."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike rename, fails if another process was first
-    finally:
-        os.unlink(temporary)
-
-
-def _load(path: Path) -> Identity:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise IdentityError(f"{path} can be read by others (mode {mode:04o}): run `chmod 600 {path}`")
+        data = read_private(path)
+    except PrivateFileError as error:
+        raise IdentityError(str(error)) from error
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError) as error:
         raise IdentityError(
-            f"{path} holds no readable private key ({error}): put your backup there, "
+            f"{path} holds no readable private key ({error}): put your backup there with `arnode identity import`, "
             "or move the file away to start with a new identity"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):

@@ -38,6 +38,7 @@ from gossip.reach import DialBack
 from gossip.record import MAX_BYTES, Record
 from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
+from gossip.swarmkey import SwarmKey
 
 __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
@@ -70,15 +71,17 @@ async def open_network(
     check: Callable[[Record], None],
     clock: Callable[[], int] = now_ms,
     tuning: Tuning = Tuning(),
+    key: SwarmKey | None = None,
 ) -> AsyncIterator["Network"]:
     """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
 
     `check` raises RecordError for a record whose body the node does not accept; it must be pure, since it is also
     called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
-    tried again for as long as the block lasts. Raises ListenError, AddressError.
+    tried again for as long as the block lasts. With a `key` the swarm is private: only nodes that hold it can connect.
+    Raises ListenError, AddressError.
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
-    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning)
+    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(network._run)
@@ -108,6 +111,7 @@ class Network:
         check: Callable[[Record], None],
         clock: Callable[[], int],
         tuning: Tuning,
+        key: SwarmKey | None,
     ) -> None:
         self.addresses: list[str] = []
         self.events = EventQueue()
@@ -118,6 +122,7 @@ class Network:
         self._contacts = contacts
         self._clock = clock
         self._tuning = tuning
+        self._key = key
         self._guard = Guard()
         self._connections = Connections(self._tell, clock, self._allowed)
         self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics)
@@ -169,7 +174,9 @@ class Network:
 
     async def _serve(self) -> None:
         self._connections.forget()
-        async with open_host(self._identity, admit=self._allowed, max_connections=self._tuning.max_connections) as host:
+        async with open_host(
+            self._identity, admit=self._allowed, max_connections=self._tuning.max_connections, key=self._key
+        ) as host:
             host.get_network().register_notifee(self._connections)
             async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
                 peers = Peers(

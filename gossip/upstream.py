@@ -18,6 +18,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.io import trio as trio_io
+from libp2p.network import swarm as libp2p_swarm
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -32,6 +33,9 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from gossip.pnet import protect
+from gossip.swarmkey import SwarmKey
+
 HANDSHAKE_SECONDS: Final = 5.0
 MAX_HANDSHAKES_PER_ADDRESS: Final = 32
 
@@ -41,12 +45,14 @@ def install() -> None:
 
     - Symptom: a failed dial prints ERROR lines on stderr, because the logger `libp2p` has no handler, and
       `swarm_connection` logs through the root logger, which makes `logging` install a stderr handler for everyone.
+    - Symptom: the library's private networks are not those of the specification, see `gossip.pnet.protect`.
     - Symptom: a connection over IPv6 has no remote address, so no limit per address holds.
     """
     logger = logging.getLogger("libp2p")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     vars(swarm_connection)["logging"] = logging.getLogger("libp2p.network.connection")
+    vars(libp2p_swarm)["new_protected_conn"] = protect
     trio_io.TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign, assignment]
 
 
@@ -66,11 +72,12 @@ def noise_host(
     max_connections: int,
     admit: Callable[[ID], bool],
     addresses: Callable[[list[Multiaddr]], list[Multiaddr]],
+    key: SwarmKey | None = None,
 ) -> BasicHost:
     """A TCP host that offers Noise and Yamux only, and survives its peers.
 
     `admit` says whether a peer that has just proved its id may stay; `addresses` turns the listen addresses into those
-    to advertise.
+    to advertise. With a `key`, only holders of the same key can connect, see gossip/pnet.py.
 
     - Symptom: `new_host()` also offers `/secio` and `/plaintext/2.0.0`, under which a stranger takes any peer id of
       which he knows the public key.
@@ -105,6 +112,7 @@ def noise_host(
         ),
         addrs_factory=addresses,
         disable_identify_address_discovery=True,
+        psk=None if key is None else key.secret.hex(),
     )
     if not isinstance(host, BasicHost):
         raise TypeError(f"libp2p made a {type(host).__name__}, not a BasicHost")

@@ -1,4 +1,4 @@
-"""Chaos: real nodes that are killed, stopped, frozen and started again at random while they do research, and then quiet.
+"""Chaos: real nodes killed, stopped, frozen and restarted at random while they do research, and then quiet.
 
 A schedule is drawn from a seed, so a run can be repeated as far as an operating system allows. What every node said in
 its feed is kept over all its lives, and is what nobody may have lost in the end.

@@ -19,6 +19,7 @@ from gossip.identity import Identity, new_identity
 from gossip.log import Log
 from gossip.network import Network, Tuning, now_ms, open_network
 from gossip.record import Record, pack_body, sign
+from gossip.swarmkey import SwarmKey
 
 TASK = bytes(32)
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -98,6 +99,7 @@ async def node(
     check: Callable[[Record], None] = lambda record: None,
     clock: Callable[[], int] = now_ms,
     tuning: Tuning = FAST,
+    key: SwarmKey | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose log is in `folder`, made if need be."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
@@ -106,7 +108,15 @@ async def node(
         log.append(records)
         async with (
             open_network(
-                who, log, swarm=swarm, listen=listen, bootstrap=bootstrap, check=check, clock=clock, tuning=tuning
+                who,
+                log,
+                swarm=swarm,
+                listen=listen,
+                bootstrap=bootstrap,
+                check=check,
+                clock=clock,
+                tuning=tuning,
+                key=key,
             ) as network,
             trio.open_nursery() as nursery,
         ):
