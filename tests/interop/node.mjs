@@ -3,7 +3,8 @@
 //
 //   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …]}'
 //
-// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"raw": HEX} (publish these bytes as they are).
+// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"raw": HEX} (publish these bytes as they are),
+// {"explore": PEER} (ask a peer for its peers, and dial them).
 // In task and body, {"hex": "…"} stands for bytes and {"float": 1} for a whole number that is a float.
 
 import './node20.mjs'
@@ -12,12 +13,14 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { typed } from './typed.mjs'
+import { askPeers, servePeers } from './peers.mjs'
 import { makeRecord, readRecord, signer, STORED_KINDS } from './record.mjs'
+import { typed } from './typed.mjs'
 
 const PRESENCE_FRESH_MS = 2 * 60 * 1000
 
@@ -69,6 +72,11 @@ pubsub.addEventListener('subscription-change', ({ detail }) => {
 node.addEventListener('peer:connect', ({ detail }) => tell('connected', { peer: detail.toString() }))
 node.addEventListener('peer:disconnect', ({ detail }) => tell('disconnected', { peer: detail.toString() }))
 
+// with the peer's id at the end of each: some implementations write it into the record, others leave it out
+function addressesOf ({ peerId, multiaddrs }) {
+  return multiaddrs.map((address) => multiaddr(`${address.toString().split('/p2p/')[0]}/p2p/${peerId}`))
+}
+
 const commands = {
   dial: (address) => node.dial(multiaddr(address)),
   publish: async ({ kind, task, body }) => {
@@ -76,9 +84,15 @@ const commands = {
     await pubsub.publish(kind === 'presence' ? PRESENCE : RECORDS, raw)
     tell('published', { id: hex(readRecord(raw, Date.now()).id) })
   },
+  explore: async (peer) => {
+    for (const named of await askPeers(node, peerIdFromString(peer), options.swarm)) {
+      if (!named.peerId.equals(node.peerId)) await node.dial(addressesOf(named))
+    }
+  },
   raw: (bytes) => pubsub.publish(RECORDS, Buffer.from(bytes, 'hex'))
 }
 
+await servePeers(node, options.swarm)
 tell('listening', { address: node.getMultiaddrs()[0].toString(), author: hex(me.author) })
 for (const address of options.dial ?? []) await commands.dial(address)
 for await (const line of createInterface({ input: process.stdin })) {

@@ -96,6 +96,28 @@ async def test_records_cross_it_between_nodes_that_are_not_connected(tmp_path: P
             assert [event.peer.peer for event in b.all(PeerConnected)] == [arrived.peer]
 
 
+async def test_a_node_finds_another_through_it(tmp_path: Path, folder: Path) -> None:
+    async with (
+        js_node(folder, seed=SEED) as js,
+        nodes.node(tmp_path / "a", bootstrap=[js.heard[0]["address"]]) as a,
+        nodes.node(tmp_path / "b", bootstrap=[js.heard[0]["address"]]) as b,
+    ):
+        for one, other in ((a, b), (b, a)):
+            await one.until(lambda peer=other.peer, to=one: peer in {known.peer for known in to.network.peers()})  # type: ignore[misc]
+        assert not [event for node in (a, b) for event in node.all(PeerRejected)]
+
+
+async def test_it_finds_a_node_through_another(tmp_path: Path, folder: Path) -> None:
+    async with (
+        nodes.node(tmp_path / "a") as a,
+        nodes.node(tmp_path / "b", bootstrap=[a.network.addresses[0]]) as b,
+        js_node(folder, seed=SEED, dial=[a.network.addresses[0]]) as js,
+    ):
+        await a.until(lambda: len(a.network.peers()) == 2)
+        await js.tell("explore", a.peer)
+        await js.until("connected", lambda event: event["peer"] == b.peer)
+
+
 @pytest.mark.parametrize("script", ["verify.mjs", "verify.py"])
 def test_thirty_lines_verify_what_the_network_delivers(script: str, folder: Path) -> None:
     good = [insight(new_identity(), f"text {number}") for number in range(3)]
