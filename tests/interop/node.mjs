@@ -1,10 +1,10 @@
 // A js-libp2p node in an arnode swarm, driven by JSON lines: commands on standard input, events on standard output.
 // It ends when its input does.
 //
-//   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …]}'
+//   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …], "key": HEX}'
 //
-// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"raw": HEX} (publish these bytes as they are),
-// {"explore": PEER} (ask a peer for its peers, and dial them).
+// seed: of the Ed25519 key. key: of a private swarm, may be left out.
+// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"explore": PEER} (ask a peer for its peers, and dial them).
 // In task and body, {"hex": "…"} stands for bytes and {"float": 1} for a whole number that is a float.
 
 import './node20.mjs'
@@ -13,6 +13,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
+import { preSharedKey } from '@libp2p/pnet'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -36,6 +37,7 @@ const node = await createLibp2p({
   privateKey: await generateKeyPairFromSeed('Ed25519', seed),
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
+  connectionProtector: options.key && preSharedKey({ psk: Buffer.from(`/key/swarm/psk/1.0.0/\n/base16/\n${options.key}`) }),
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', emitSelf: false }) }
@@ -88,15 +90,16 @@ const commands = {
     for (const named of await askPeers(node, peerIdFromString(peer), options.swarm)) {
       if (!named.peerId.equals(node.peerId)) await node.dial(addressesOf(named))
     }
-  },
-  raw: (bytes) => pubsub.publish(RECORDS, Buffer.from(bytes, 'hex'))
+  }
 }
 
 await servePeers(node, options.swarm)
 tell('listening', { address: node.getMultiaddrs()[0].toString(), author: hex(me.author) })
 for (const address of options.dial ?? []) await commands.dial(address)
 for await (const line of createInterface({ input: process.stdin })) {
-  for (const [name, argument] of Object.entries(JSON.parse(line))) await commands[name](argument)
+  for (const [name, argument] of Object.entries(JSON.parse(line))) {
+    await commands[name](argument).catch((error) => tell('failed', { command: name, why: error.message }))
+  }
 }
 await node.stop()
 process.exit(0)

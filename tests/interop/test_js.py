@@ -13,6 +13,7 @@ from agent.entries import check
 from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.record import Record, pack_body, sign
+from gossip.swarmkey import new_swarm_key
 from node.archive import to_line
 from tests.gossip import nodes
 from tests.gossip.nodes import Node, now_ms
@@ -116,6 +117,27 @@ async def test_it_finds_a_node_through_another(tmp_path: Path, folder: Path) -> 
         await a.until(lambda: len(a.network.peers()) == 2)
         await js.tell("explore", a.peer)
         await js.until("connected", lambda event: event["peer"] == b.peer)
+
+
+async def test_in_a_private_swarm_it_needs_the_key(tmp_path: Path, folder: Path) -> None:
+    key, another = new_swarm_key(), new_swarm_key()
+    async with nodes.node(tmp_path / "a", check=check, key=key) as node:
+        async with js_node(folder, seed=SEED, key=key.secret.hex(), dial=[node.network.addresses[0]]) as js:
+            await exchange(node, js)
+        for wrong in ({}, {"key": another.secret.hex()}):
+            async with js_node(folder, seed=bytes(32), **wrong) as js:
+                await js.tell("dial", node.network.addresses[0])
+                await js.until("failed")
+        assert len(node.all(PeerConnected)) == 1
+
+
+async def test_a_node_with_a_swarm_key_dials_it(tmp_path: Path, folder: Path) -> None:
+    key = new_swarm_key()
+    async with (
+        js_node(folder, seed=SEED, key=key.secret.hex()) as js,
+        nodes.node(tmp_path / "a", check=check, key=key, bootstrap=[js.heard[0]["address"]]) as node,
+    ):
+        await exchange(node, js)
 
 
 @pytest.mark.parametrize("script", ["verify.mjs", "verify.py"])
