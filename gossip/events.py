@@ -72,7 +72,14 @@ class Trouble:
     why: str
 
 
-Event = PeerConnected | PeerLost | RecordArrived | PresenceArrived | SyncFinished | PeerRejected | Trouble
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know that is no trouble, such as the end of one."""
+
+    text: str
+
+
+Event = PeerConnected | PeerLost | RecordArrived | PresenceArrived | SyncFinished | PeerRejected | Trouble | Notice
 
 
 class EventQueue:

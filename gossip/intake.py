@@ -3,14 +3,16 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import trio
 
 from gossip.events import Event, RecordArrived
-from gossip.log import Log
+from gossip.log import Log, LogBlocked
 from gossip.metrics import Metrics
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, decode
+from gossip.storage import Storage
 from gossip.supervise import reason_of
 
 MAX_REMEMBERED: Final = 50_000
@@ -47,6 +49,7 @@ class Intake:
         waiting: Callable[[], int],
         metrics: Metrics | None = None,
     ) -> None:
+        self.storage = Storage(log, put)
         self._log = log
         self._check = check
         self._clock = clock
@@ -69,11 +72,17 @@ class Intake:
         return record
 
     async def store(self, records: Sequence[Record], via: Literal["gossip", "sync"], peer: str) -> list[Record]:
-        """Append to the log, in a thread, and tell the node what was new. Raises LogError."""
-        if not records:
+        """Append to the log, in a thread, and tell the node what was new. Raises LogDamaged.
+
+        Nothing is stored while the disk takes nothing: sync brings it later.
+        """
+        if not records or self.storage.blocked:
             await trio.lowlevel.checkpoint()
             return []
-        new = await trio.to_thread.run_sync(self._log.append, records)
+        try:
+            new = await self.storage.append(records)
+        except LogBlocked:
+            return []
         for record in new:
             self._put(RecordArrived(record, via, peer))
         return new
@@ -104,11 +113,11 @@ class Intake:
 
     async def items(self) -> list[tuple[int, bytes]]:
         """(time_ms, id) of every record in the log, ascending."""
-        return await trio.to_thread.run_sync(self._log.ids)
+        return await self.storage.read(self._log.ids)
 
     async def raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
         """Those of the records named by `ids`, in order, that fit in `max_bytes`; the first always. Raises LogError."""
-        return await trio.to_thread.run_sync(self._raws, ids, max_bytes)
+        return await self.storage.read(partial(self._raws, ids, max_bytes))
 
     def _raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
         found: list[bytes] = []

@@ -3,7 +3,7 @@
 A record is appended whole or not at all, and is on disk when `append` returns. Records are never changed; the order of
 arrival is kept only so that a reader can follow what is new, and no view depends on it.
 
-Calls block for as long as the disk takes; async code calls `append` in a thread.
+Calls block for as long as the disk takes; async code goes through gossip/storage.py, which uses threads.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from gossip.record import STORED_KINDS, BadField, Record, parse
+from gossip.database import WAIT_SECONDS, failure_of, words_for
+from gossip.record import STORED_KINDS, BadField, Record, RecordError, parse
 
 SCHEMA_VERSION: Final = 1
 SCHEMA: Final = f"""
@@ -31,16 +32,26 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS by_time ON records (time_ms, id);
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+COLUMNS: Final = ["arrival", "id", "time_ms", "kind", "task", "author", "raw"]
 
 
 class LogError(Exception):
     """The log's file cannot be used; the message says why and what to do."""
 
 
+class LogBlocked(LogError):
+    """Nothing can be read or written just now: the disk is full, or another program holds the file."""
+
+
+class LogDamaged(LogError):
+    """The file is no log, or no longer one."""
+
+
 class Log:
     """An open log. Safe to use from several threads; several processes may read one file while one node writes.
 
-    Raises LogError when `path` is not a log, or was written by a newer arnode.
+    Raises LogDamaged when `path` is not a log, LogBlocked when it cannot be used now, LogError when a newer arnode
+    wrote it. A log that is opened for writing is looked through first.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -49,29 +60,50 @@ class Log:
         if read_only and not path.exists():
             raise LogError(f"there is no log at {path}: has a node run with this --home?")
         try:
-            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.Error as error:
-            raise LogError(f"cannot open {path}: {error}") from error
+            raise LogBlocked(f"cannot open {path}: {words_for(error)}") from error
         try:
-            self._connection.execute(f"PRAGMA query_only = {int(read_only)}")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise LogError(f"{path} was written by a newer arnode (format {version}): upgrade arnode")
-            if not read_only:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = FULL")  # what is published survives a power cut
-                self._connection.executescript(SCHEMA)
-        except sqlite3.Error as error:
+            self._open(read_only)
+        except BaseException as error:
             self._connection.close()
-            raise LogError(f"{path} is not a log that arnode can use ({error}): move it away and sync again") from error
-        except LogError:
-            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._named("open", error) from error
             raise
+
+    def _open(self, read_only: bool) -> None:
+        execute = self._connection.execute
+        execute(f"PRAGMA query_only = {int(read_only)}")
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise LogError(f"{self.path} was written by a newer arnode (format {version}): upgrade arnode")
+        columns = [row[1] for row in execute("PRAGMA table_info(records)")]
+        if columns not in ([], COLUMNS):
+            raise LogDamaged(f"{self.path} holds another program's table of records, with columns {columns}")
+        if read_only:
+            return
+        found = execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise LogDamaged(f"{self.path} is damaged ({' '.join(found.split())})")
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")  # what is published survives a power cut
+        if version < SCHEMA_VERSION:  # a log that is there needs no room on the disk to be opened
+            self._connection.executescript(SCHEMA)
+
+    def _named(self, what: str, error: sqlite3.Error) -> LogError:
+        if failure_of(error) == "damaged":
+            return LogDamaged(
+                f"cannot {what} {self.path}: {words_for(error)}. A node that starts with it moves it aside, keeps what "
+                "is readable and fetches the rest from its peers"
+            )
+        return LogBlocked(f"cannot {what} {self.path}: {words_for(error)}")
 
     def append(self, records: Sequence[Record]) -> list[Record]:
         """Add records in one transaction and return those that were not there yet, in the order given.
 
-        Raises BadField for a kind that is never stored, LogError when the disk refuses; in both cases none is added.
+        Raises BadField for a kind that is never stored, LogBlocked, LogDamaged; then none is added.
         """
         for record in records:
             if record.kind not in STORED_KINDS:
@@ -96,13 +128,21 @@ class Log:
                         self._connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise LogError(f"cannot write to {self.path}: {error}") from error
+                raise self._named("write to", error) from error
         return new
+
+    def probe(self) -> None:
+        """Write a page that changes nothing, to see whether the disk takes it. Raises LogBlocked, LogDamaged."""
+        with self._lock:
+            try:
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            except sqlite3.Error as error:
+                raise self._named("write to", error) from error
 
     def get(self, record_id: bytes) -> Record | None:
         """The record of that id (32 bytes), if it is here."""
         rows = self._rows("SELECT raw FROM records WHERE id = ?", (record_id,))
-        return parse(rows[0][0]) if rows else None
+        return self._whole(record_id, rows[0][0]) if rows else None
 
     def find(self, hex_prefix: str) -> list[Record]:
         """Records whose id in hexadecimal starts with `hex_prefix`, for a person who types a few digits; at most 10."""
@@ -110,7 +150,8 @@ class Log:
             return []
         pattern = hex_prefix + "%"
         return [
-            parse(raw) for (raw,) in self._rows("SELECT raw FROM records WHERE hex(id) LIKE ? LIMIT 10", (pattern,))
+            self._whole(record_id, raw)
+            for record_id, raw in self._rows("SELECT id, raw FROM records WHERE hex(id) LIKE ? LIMIT 10", (pattern,))
         ]
 
     def has(self, record_id: bytes) -> bool:
@@ -143,23 +184,36 @@ class Log:
         return total
 
     def since(self, arrival: int = 0, limit: int = 1000) -> Iterator[tuple[int, Record]]:
-        """(arrival number, record) of all that arrived after number `arrival`, in order of arrival."""
+        """(arrival number, record) of all that arrived after number `arrival`, in order of arrival.
+
+        Raises LogDamaged at a row whose bytes are not those of its id.
+        """
         while True:
             rows = self._rows(
-                "SELECT arrival, raw FROM records WHERE arrival > ? ORDER BY arrival LIMIT ?", (arrival, limit)
+                "SELECT arrival, id, raw FROM records WHERE arrival > ? ORDER BY arrival LIMIT ?", (arrival, limit)
             )
-            for number, raw in rows:
-                yield number, parse(raw)
+            for number, record_id, raw in rows:
+                yield number, self._whole(record_id, raw)
             if len(rows) < limit:
                 return
             arrival = rows[-1][0]
+
+    def _whole(self, record_id: bytes, raw: bytes) -> Record:
+        """The record of a row; a disk may give back other bytes than it was given, which SQLite does not notice."""
+        try:
+            record = parse(raw)
+        except (RecordError, TypeError) as error:
+            raise LogDamaged(f"{self.path} is damaged: a row holds no record ({error})") from error
+        if record.id != record_id:
+            raise LogDamaged(f"{self.path} is damaged: a row's bytes are not those of record {record_id.hex()[:8]}")
+        return record
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()
             except sqlite3.Error as error:
-                raise LogError(f"cannot read {self.path}: {error}") from error
+                raise self._named("read", error) from error
 
     def close(self) -> None:
         """Close the file; every record was already on disk."""

@@ -126,6 +126,7 @@ class Network:
         self._guard = Guard()
         self._connections = Connections(self._tell, clock, self._allowed)
         self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics)
+        self.storage = self._intake.storage
         self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics)
         self._up = trio.Event()
         self._closing = trio.Event()
@@ -205,6 +206,7 @@ class Network:
                 self.addresses = [str(address) for address in host.get_addrs()]
                 for name, task in (
                     ("storing records", self._mesh.store_arrivals),
+                    ("watching the disk", self.storage.watch),
                     ("bootstrap", peers.stay_connected),
                     ("peer exchange", peers.explore),
                     ("sync", schedule.run),

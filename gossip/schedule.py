@@ -79,7 +79,9 @@ class Schedule:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._meet_new_peers)
             nursery.start_soon(self._meet_now_and_then)
+            nursery.start_soon(self._meet_after_a_block)
             while True:
+                await self._intake.storage.unblocked()  # what cannot be stored need not be fetched
                 changed = self._changed
                 now = trio.current_time()
                 for peer, due in sorted(self._due.items(), key=lambda item: item[1]):
@@ -110,6 +112,13 @@ class Schedule:
             await trio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
             if self._connections.peers:
                 self.want(random.choice(list(self._connections.peers)))
+
+    async def _meet_after_a_block(self) -> None:
+        """What came while nothing could be stored comes again."""
+        while True:
+            await self._intake.storage.block_ended()
+            for peer in self._connections.peers:
+                self.want(peer)
 
     async def _lead(self, peer: ID) -> None:
         name = peer.to_base58()

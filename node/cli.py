@@ -67,6 +67,9 @@ def join(
         ),
     ] = None,
     no_http: Annotated[bool, typer.Option("--no-http", help="No local server.")] = False,
+    research: Annotated[
+        bool, typer.Option("--research/--no-research", help="Do research, or only keep the log and pass records on.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -87,6 +90,7 @@ def join(
         minutes=minutes,
         http=http,
         serve=not no_http,
+        research=research,
     )
     with Feed(feed_console(json=json), json=json) as feed:
         trio.run(run, _home(context), options, feed)

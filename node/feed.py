@@ -108,7 +108,8 @@ def _trial(event: Event) -> Body | None:
 
 
 def _listening(event: Event) -> Body:
-    text = Text(f"task {event.data['task']}, swarm {event.data['swarm']}. Join from another machine with\n")
+    does = f"task {event.data['task']}" if event.data.get("research", True) else "keeping the log, no research"
+    text = Text(f"{does}, swarm {event.data['swarm']}. Join from another machine with\n")
     text.append(f"\n    {event.data['join']}\n", "bold")
     if event.data.get("url"):
         text.append(f"\n    Figures of this node: {event.data['url']}/metrics\n", "dim")

@@ -32,6 +32,11 @@ class Home:
         return self.folder / "log.sqlite"
 
     @property
+    def own(self) -> Path:
+        """The node's own records once more, as text."""
+        return self.folder / "own.jsonl"
+
+    @property
     def trials(self) -> Path:
         return self.folder / "trials.sqlite"
 
@@ -100,7 +105,17 @@ def only_node(home: Home) -> Iterator[None]:
 
 
 def remember_task(home: Home, reference: str) -> None:
-    """Keep the task's reference (a built-in name or an absolute path) for later commands; whole or not at all."""
-    temporary = home.task.with_suffix(".new")
-    temporary.write_text(reference, encoding="utf-8")
-    os.replace(temporary, home.task)
+    """Keep the task's reference (a built-in name or an absolute path) for later commands; whole or not at all.
+
+    Raises HomeError.
+    """
+    try:
+        if home.task.exists() and home.task.read_text(encoding="utf-8") == reference:
+            return
+        temporary = home.task.with_suffix(".new")
+        temporary.write_text(reference, encoding="utf-8")
+        os.replace(temporary, home.task)
+    except OSError as error:
+        raise HomeError(
+            f"cannot write in {home.folder} ({error.strerror}): make room, or choose another --home"
+        ) from error

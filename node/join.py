@@ -12,20 +12,33 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
 from agent.policy import Claim
-from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived, SyncFinished, Trouble
+from gossip.events import (
+    Notice,
+    PeerConnected,
+    PeerLost,
+    PeerRejected,
+    PresenceArrived,
+    RecordArrived,
+    SyncFinished,
+    Trouble,
+)
 from gossip.identity import Identity, load_or_create
+from gossip.log import LogDamaged
 from gossip.network import Network, open_network
 from gossip.record import Record
-from gossip.supervise import supervise
+from gossip.supervise import alone, supervise
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
+from node.outbox import Outbox
+from node.own import OwnRecords
+from node.repair import complete, repair_log
 from node.research import Research, now_ms
 from node.running import announced
 from node.state import State, open_state, remembered_task
@@ -34,8 +47,12 @@ from trainer.data import prepare_data
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
 
+# what nursery.start passes: trio.TaskStatus[None], which the stubs that libp2p brings along do not know
+Started: TypeAlias = Any
+
 PORT: Final = 4477
 HISTORY_MS: Final = 10 * 60 * 1000
+REPAIRS_APART: Final = 60.0  # seconds; a log that is damaged again so soon lies on a disk that nobody should trust
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,7 @@ class Options:
     """What a person may choose when joining.
 
     minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
-    place; serve: whether there is one.
+    place; serve: whether there is one. research: False for a node that only keeps the log and passes records on.
     """
 
     bootstrap: Sequence[str] = ()
@@ -55,6 +72,7 @@ class Options:
     minutes: float | None = None
     http: str | None = None
     serve: bool = True
+    research: bool = True
 
 
 def default_listen() -> list[str]:
@@ -88,13 +106,32 @@ def task_reference(home: Home, chosen: str | None) -> str:
 async def join(home: Home, options: Options, feed: Feed) -> None:
     """Run a node until a limit is reached or a signal comes (SIGINT, SIGTERM, SIGHUP).
 
-    Raises the named errors of home, task, log, identity and network when it cannot start.
+    A node whose log is damaged repairs it and starts over. Raises the named errors of home, task, log, identity and
+    network when it cannot start.
     """
-    reference = task_reference(home, options.task)
-    with only_node(home), open_state(home, reference, writing=True) as state:
-        remember_task(home, reference)
+    minutes = math.inf if options.minutes is None else options.minutes
+    deadline = trio.current_time() + 60 * minutes
+    with only_node(home):
         shutil.rmtree(home.workspaces, ignore_errors=True)  # what a killed node left
+        repaired_at, repaired = -math.inf, ""
+        while True:
+            try:
+                return await _live(home, options, feed, deadline, repaired)
+            except LogDamaged as damage:
+                if trio.current_time() - repaired_at < REPAIRS_APART:
+                    raise
+                repaired_at = trio.current_time()
+                repaired = repair_log(home, damage)
+
+
+async def _live(home: Home, options: Options, feed: Feed, deadline: float, repaired: str) -> None:
+    """Run a node. `repaired`: what the person has to know about its log. Raises LogDamaged."""
+    reference = task_reference(home, options.task)
+    with open_state(home, reference, writing=True) as state:
+        remember_task(home, reference)
         identity = load_or_create(home.identity)
+        own = OwnRecords(home.own)
+        repaired += complete(state, own)
         async with open_network(
             identity,
             state.log,
@@ -103,23 +140,44 @@ async def join(home: Home, options: Options, feed: Feed) -> None:
             bootstrap=options.bootstrap,
             check=check,
         ) as network:
-            node = _Node(state, identity, network, feed, options)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
-                await node.run()
-                nursery.cancel_scope.cancel()
+            node = _Node(state, identity, own, network, feed, options, deadline)
+            try:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(_stop_on_signal, nursery.cancel_scope)
+                    nursery.start_soon(_stop_on_damage, network)
+                    if repaired:
+                        node.trouble("log", repaired.strip())
+                    await node.run()
+                    nursery.cancel_scope.cancel()
+            except BaseExceptionGroup as group:
+                raise alone(group)  # noqa: B904 - the same error without its wrapping
             node.summary()
 
 
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
+async def _stop_on_signal(scope: trio.CancelScope, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
         async for _ in signals:
             scope.cancel()
             return
 
 
+async def _stop_on_damage(network: Network) -> None:
+    await network.storage.damaged.wait()
+    raise network.storage.why or LogDamaged("the log is damaged")
+
+
 class _Node:
-    def __init__(self, state: State, identity: Identity, network: Network, feed: Feed, options: Options) -> None:
+    def __init__(
+        self,
+        state: State,
+        identity: Identity,
+        own: OwnRecords,
+        network: Network,
+        feed: Feed,
+        options: Options,
+        deadline: float,
+    ) -> None:
         self.state = state
         self.network = network
         self.feed = feed
@@ -127,7 +185,8 @@ class _Node:
         self.identity = identity
         self.profile = state.notebook.profile(state.me)
         self.alias = options.alias or state.alias(state.me)
-        minutes = math.inf if options.minutes is None else options.minutes
+        self.outbox = Outbox(network.storage, own, self._tell, network.publish)
+        self.deadline = deadline
         self.research = Research(
             state=state,
             publish=self.publish,
@@ -136,7 +195,7 @@ class _Node:
             progress=self._progress,
             alias=self.alias,
             experiments_wanted=options.experiments,
-            deadline=trio.current_time() + 60 * minutes,
+            deadline=deadline,
         )
         self.kept = 0
         self.adopted = 0
@@ -144,13 +203,14 @@ class _Node:
     async def run(self) -> None:
         async with self._local_server() as url:
             self._listening(url)
-            await self._introduce()
+            if self.options.research:
+                await self._introduce()
             await self._work()
 
     @asynccontextmanager
     async def _local_server(self) -> AsyncIterator[str | None]:
         swarm, network = self.options.swarm, self.network
-        tell = partial(announced, self.state.home, swarm=swarm, addresses=network.addresses, report=self._trouble)
+        tell = partial(announced, self.state.home, swarm=swarm, addresses=network.addresses, report=self.trouble)
         if not self.options.serve:
             with tell(url=None):
                 yield None
@@ -158,21 +218,28 @@ class _Node:
         from node.server import application, local_server  # not needed by every node
 
         app = application(swarm, network.metrics.text)
-        async with local_server(self.options.http, app, self._trouble) as url:
+        async with local_server(self.options.http, app, self.trouble) as url:
             with tell(url=url):
                 yield url
 
     async def _work(self) -> None:
         async with trio.open_nursery() as nursery:
-            for name, run in (("network events", self._hear), ("presence", self.research.keep_saying)):
-                nursery.start_soon(supervise, name, run, self._trouble)
-            await supervise("research", self._do_research, self._trouble)
+            for name, run in (
+                ("network events", self._hear),
+                ("own records", self.outbox.run),
+                ("presence", self.research.keep_saying),
+            ):
+                nursery.start_soon(supervise, name, run, self.trouble)
+            if self.options.research:
+                await supervise("research", self._do_research, self.trouble)
+            else:
+                await trio.sleep_until(self.deadline)
             nursery.cancel_scope.cancel()
 
     def show(self, kind: str, **data: object) -> None:
         self.feed.show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
 
-    def _trouble(self, what: str, why: str) -> None:
+    def trouble(self, what: str, why: str) -> None:
         self.show("trouble", what=what, why=why)
 
     def _listening(self, url: str | None) -> None:
@@ -183,6 +250,7 @@ class _Node:
             join=join_line(addresses, self.options.swarm),
             task=self.state.task.name,
             swarm=self.options.swarm,
+            research=self.options.research,
             author=self.state.me.hex(),
             url=url,
         )
@@ -199,12 +267,10 @@ class _Node:
         """Sign, store, tell. The record is on disk before any peer hears of it."""
         task = NO_TASK if isinstance(entry, Profile) else self.state.task.fingerprint
         record = write(self.identity, task, now_ms(), entry)
-        await trio.to_thread.run_sync(self.state.log.append, [record])
-        self._tell(record)
         if isinstance(entry, Result) and entry.verdict == "keep":
             self.adopted += entry.replicates is not None
             self.kept += entry.replicates is None
-        await self.network.publish(record)
+        await self.outbox.put(record)
 
     def _tell(self, record: Record) -> None:
         """Take a record in, and show it unless it is history, which `arnode feed` shows."""
@@ -230,9 +296,11 @@ class _Node:
                 case SyncFinished(peer, received, sent):
                     self.show("sync", peer=peer, received=received, sent=sent)
                 case PeerRejected(peer, reason, count):
-                    self._trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)
+                    self.trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)
                 case Trouble(what, why):
-                    self._trouble(what, why)
+                    self.trouble(what, why)
+                case Notice(text):
+                    self.show("note", text=text)
 
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
@@ -243,7 +311,14 @@ class _Node:
         state, home = self.state, self.state.home
         data = await prepare_data(state.task, data_cache(), on_note=lambda text: self.show("note", text=text))
         try:
-            with Trials(state.task, state.device, store=home.trials, workspaces=home.workspaces, data=data) as trials:
+            with Trials(
+                state.task,
+                state.device,
+                store=home.trials,
+                workspaces=home.workspaces,
+                data=data,
+                trouble=self.trouble,
+            ) as trials:
                 await self.research.run(trials)
         finally:
             self.feed.progress_ended()
@@ -255,6 +330,12 @@ class _Node:
             self.feed.progress(label, progress.fraction, progress.loss, progress.tokens_per_second)
 
     def summary(self) -> None:
+        if self.outbox.waiting:
+            lost = count(self.outbox.waiting, "own record")
+            self.trouble("storing", f"the node ends while nothing could be stored: {lost} are lost")
+        if not self.options.research:
+            self.show("stopped", text=f"{count(self.state.log.count(), 'record')} in the log", research=False)
+            return
         experiments = self.research.experiments
         text = f"{count(experiments, 'experiment')}, {count(self.kept, 'discovery')}, {self.adopted} adopted from peers"
         best = self.state.notebook.best_result()

@@ -18,6 +18,7 @@ from agent.judge import MAX_SEEDS
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
+from gossip.database import FULL_DISK
 from node.events import Event, change_text, mean_values
 from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.state import Show, State
@@ -29,6 +30,7 @@ from trainer.trial import Progress, Trial
 CLAIM_MS: Final = 10 * 60 * 1000
 CALIBRATION_SEEDS: Final = 2
 PRESENCE_SECONDS: Final = 20.0
+FULL_DISK_SECONDS: Final = 10.0
 
 
 def now_ms() -> int:
@@ -56,6 +58,7 @@ class Research:
     _claims: dict[bytes, Claim] = field(default_factory=dict)
     _presence: Presence | None = None
     _any_trial: bool = False
+    _told: set[str] = field(default_factory=set)
 
     async def run(self, trials: Trials) -> None:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
@@ -63,9 +66,16 @@ class Research:
         search = Search(seed=rng.getrandbits(31))
         with trio.CancelScope(deadline=self.deadline):
             while self.experiments_wanted is None or self.experiments < self.experiments_wanted:
-                plan = self._left_open() or await self._plan(trials, search, rng)
-                if plan is not None:
-                    await self._experiment(trials, plan)
+                try:
+                    plan = self._left_open() or await self._plan(trials, search, rng)
+                    if plan is not None:
+                        await self._experiment(trials, plan)
+                    self._told.discard("trial")
+                except OSError as error:
+                    if error.errno not in FULL_DISK:
+                        raise
+                    self._say_once("trial", f"no trial can be set up ({error}); trying until there is room")
+                    await trio.sleep(FULL_DISK_SECONDS)
 
     def note_claim(self, claim: Claim) -> None:
         """Take note of what a peer says it is testing; an empty change takes its claim back."""
@@ -112,8 +122,17 @@ class Research:
                 candidate = notebook.on_best(proposal.change)
                 return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
 
+    def _say_once(self, what: str, why: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self._trouble("research", why)
+
     async def _experiment(self, trials: Trials, plan: Plan) -> None:
-        plan.save(self.state.home.experiment)
+        try:
+            plan.save(self.state.home.experiment)
+            self._told.discard("plan")
+        except OSError as error:
+            self._say_once("plan", f"experiments cannot be noted; one that is cut short starts over ({error})")
         change = change_between(self.state.task, plan.parent, plan.candidate)
         text = change_text(change)
         verb = "replicating" if plan.replicates else "exploring"

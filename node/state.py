@@ -83,6 +83,10 @@ class State:
             record, read(record), me=self.me, alias=self.alias, author_of=self._authors.get, metric=self.task.metric
         )
 
+    def ids_of(self, author: bytes) -> set[bytes]:
+        """The ids of that author's records."""
+        return {record_id for record_id, who in self._authors.items() if who == author}
+
     def best_record(self) -> Record | None:
         """The record of the experiment that made this node's best recipe; None while that is the baseline."""
         kept = [test for test in self.notebook.experiments(self.me) if test.verdict == "keep"]

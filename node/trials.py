@@ -2,23 +2,31 @@
 
 A value under a `flops` or `tokens` budget is the same each time on one machine, and a trial that took minutes should
 not be lost because the node was killed during the next one. The store is local and private; what is published is the
-experiment's record.
+experiment's record. A store that cannot be used stops no research: values wait in memory, and a damaged one is moved
+aside.
 """
 
 import dataclasses
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import trio
 
+from gossip.database import WAIT_SECONDS, failure_of, move_aside, words_for
 from trainer.device import Device
 from trainer.recipe import Recipe, materialise, program_sha256
 from trainer.task import Task
 from trainer.trial import Progress, Trial, run_trial
 
+# task, program, seed, device
+Key: TypeAlias = tuple[bytes, bytes, int, str]
+
+ROOM_BYTES: Final = 64 * 1024 * 1024
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS trials (
     task BLOB NOT NULL,
@@ -34,25 +42,37 @@ CREATE TABLE IF NOT EXISTS trials (
 class Trials:
     """Runs trials of one task on this device; a context manager.
 
-    data: the prepared data folder, None where the task has none.
+    data: the prepared data folder, None where the task has none. trouble: hears what is wrong with the store, and why.
     """
 
-    def __init__(self, task: Task, device: Device, *, store: Path, workspaces: Path, data: Path | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        device: Device,
+        *,
+        store: Path,
+        workspaces: Path,
+        data: Path | None,
+        trouble: Callable[[str, str], object],
+    ) -> None:
         self.task = task
         self._device = device
         self._workspaces = workspaces
         self._data = data
-        self._store = sqlite3.connect(store, timeout=10, isolation_level=None)
-        self._store.execute("PRAGMA journal_mode = WAL")
-        self._store.executescript(SCHEMA)
+        self._path = store
+        self._trouble = trouble
+        self._store: sqlite3.Connection | None = None
+        self._unsaved: dict[Key, str] = {}
+        self._told = False
+        self._execute("SELECT 1")
 
     def known(self, recipe: Recipe, seed: int) -> Trial | None:
         """The finished trial of that recipe and seed, if there was one here."""
-        row = self._store.execute(
-            "SELECT trial FROM trials WHERE task = ? AND program = ? AND seed = ? AND device = ?",
-            self._key(recipe, seed),
-        ).fetchone()
-        return Trial(**json.loads(row[0])) if row else None
+        key = self._key(recipe, seed)
+        if key in self._unsaved:
+            return Trial(**json.loads(self._unsaved[key]))
+        rows = self._execute("SELECT trial FROM trials WHERE task = ? AND program = ? AND seed = ? AND device = ?", key)
+        return Trial(**json.loads(rows[0][0])) if rows else None
 
     async def run(self, recipe: Recipe, seed: int, on_progress: Callable[[Progress], None] | None = None) -> Trial:
         """Run one trial, or recall it. Only trials with a value are remembered: a crash may have had another cause."""
@@ -64,18 +84,51 @@ class Trials:
             self.task,
             materialise(self.task, recipe),
             seed,
-            workspace=self._workspaces,
+            workspace=self._workspace(),
             data=self._data,
             on_progress=on_progress,
         )
         if trial.status == "ok":
-            self._store.execute(
-                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)",
-                (*self._key(recipe, seed), json.dumps(dataclasses.asdict(trial))),
-            )
+            self._unsaved[self._key(recipe, seed)] = json.dumps(dataclasses.asdict(trial))
+            self._save()
         return trial
 
-    def _key(self, recipe: Recipe, seed: int) -> tuple[bytes, bytes, int, str]:
+    def _save(self) -> None:
+        for key, text in list(self._unsaved.items()):
+            if self._execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", (*key, text)) is None:
+                return
+            del self._unsaved[key]
+
+    def _execute(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]] | None:
+        """The rows, or None while the store cannot be used."""
+        try:
+            if self._store is None:
+                self._store = sqlite3.connect(self._path, timeout=WAIT_SECONDS, isolation_level=None)
+                self._store.execute("PRAGMA journal_mode = WAL")
+                self._store.executescript(SCHEMA)
+            rows = self._store.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._close()
+            if failure_of(error) == "damaged":
+                aside = move_aside(self._path)
+                self._trouble(
+                    "trials", f"{self._path} was moved to {aside}, since {words_for(error)}; a new one is begun"
+                )
+            elif not self._told:
+                self._told = True
+                self._trouble("trials", f"cannot use {self._path}: {words_for(error)}. Finished trials wait in memory")
+            return None
+        self._told = False
+        return rows
+
+    def _workspace(self) -> Path:
+        """Where trials run: the system's temporary folder while there is next to no room in the node's own."""
+        elsewhere = Path(tempfile.gettempdir())
+        if shutil.disk_usage(self._path.parent).free >= ROOM_BYTES or shutil.disk_usage(elsewhere).free < ROOM_BYTES:
+            return self._workspaces
+        return elsewhere / f"arnode-{self._path.parent.name}"
+
+    def _key(self, recipe: Recipe, seed: int) -> Key:
         program = program_sha256(materialise(self.task, recipe))
         return self.task.fingerprint, program, seed, f"{self._device.name}, torch {self._device.torch}"
 
@@ -83,4 +136,9 @@ class Trials:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._store.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -136,6 +136,10 @@ class ChaosNode:
         return self.home.with_suffix(".stderr")
 
     @property
+    def listens(self) -> bool:
+        return self._listening.is_set()
+
+    @property
     def log(self) -> Path:
         return self.home / "log.sqlite"
 
@@ -250,8 +254,10 @@ def _play(swarm: Sequence[ChaosNode], steps: Sequence[Step], seconds: float) -> 
         elif step.action == "freeze":
             node.send(signal.SIGSTOP)
         else:
-            status = node.end(signal.SIGKILL if step.action == "kill" else signal.SIGTERM)
-            assert status == (-signal.SIGKILL if step.action == "kill" else 0), f"node {step.node}: status {status}"
+            sent = signal.SIGKILL if step.action == "kill" else signal.SIGTERM
+            in_order = 0 if sent == signal.SIGTERM and node.listens else -sent
+            status = node.end(sent)
+            assert status == in_order, f"node {step.node}: status {status}, not {in_order}"
     time.sleep(max(0.0, started + seconds - time.monotonic()))
     for node in swarm:
         node.wait()

@@ -7,13 +7,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gossip.identity import new_identity
-from gossip.log import Log, LogError
+from gossip.log import Log, LogBlocked, LogDamaged, LogError
 from gossip.record import BadField, Record, pack_body, sign
+from tests.disks import damage, fill, needs_mount, small_disk
 
 ALICE = new_identity()
 
@@ -67,7 +69,7 @@ def test_a_reader_sees_what_a_running_node_writes_and_writes_nothing_itself(tmp_
 def test_a_file_that_is_no_log_is_a_named_error_and_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"these are not the bytes you are looking for" * 100)
-    with pytest.raises(LogError, match="move it away"):
+    with pytest.raises(LogError, match="moves it aside"):
         Log(path)
     assert path.read_bytes().startswith(b"these are not")
 
@@ -113,3 +115,72 @@ def test_kill_9_while_appending_loses_nothing_that_was_appended(tmp_path: Path) 
         assert log.missing(promised) == []
         assert log.count() % 3 == 0
         assert sum(1 for _ in log.since()) == log.count()
+
+
+@pytest.mark.parametrize("how", ["all", "beginning", "middle", "half"])
+def test_damage_is_noticed_whether_one_writes_or_reads(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with Log(path) as log:
+        log.append(some_records(200))
+    damage(path, how)
+    with pytest.raises(LogDamaged, match="damaged"), Log(path, read_only=True) as log:
+        list(log.since())
+    with pytest.raises(LogDamaged), Log(path) as log:
+        list(log.since())
+
+
+def test_a_flipped_bit_that_sqlite_does_not_see_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with Log(path) as log:
+        (record,) = log.append(some_records(1))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(record.raw) + 50] ^= 1  # in the author's name
+    path.write_bytes(data)
+    with Log(path) as log, pytest.raises(LogDamaged, match="not those of record"):
+        list(log.since())
+
+
+def test_another_programs_table_is_no_log(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "log")) as other:
+        other.execute("CREATE TABLE records (title TEXT, year INTEGER)")
+    with pytest.raises(LogDamaged, match="another program"):
+        Log(tmp_path / "log")
+
+
+def test_a_locked_log_blocks_and_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossip.log.WAIT_SECONDS", 0.05)
+    with Log(tmp_path / "log") as log, closing(sqlite3.connect(tmp_path / "log", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogBlocked, match="locked"):
+            log.append(some_records(1))
+        with pytest.raises(LogBlocked, match="locked"):
+            log.probe()
+        assert log.count() == 0
+        other.execute("ROLLBACK")
+        assert log.append(some_records(1))
+
+
+def test_a_log_that_may_not_grow_blocks_and_adds_nothing_of_the_batch(tmp_path: Path) -> None:
+    with Log(tmp_path / "log") as log:
+        log.append(some_records(3))
+        pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
+        log._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(LogBlocked, match="full"):
+            log.append(some_records(500, first=10))
+        assert log.count() == 3
+        log._connection.execute("PRAGMA max_page_count = 100000")
+        assert len(log.append(some_records(500, first=10))) == 500
+
+
+@needs_mount
+def test_a_log_on_a_full_disk_blocks_and_can_be_opened_and_read(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        with Log(disk / "log") as log:
+            log.append(some_records(3))
+            ballast = fill(disk)
+            with pytest.raises(LogBlocked, match="full"):
+                log.append(some_records(500, first=10))
+        with Log(disk / "log") as log:
+            assert sum(1 for _ in log.since()) == 3
+            ballast.unlink()
+            assert len(log.append(some_records(500, first=10))) == 500

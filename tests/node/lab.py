@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +13,8 @@ from gossip.identity import Identity, load_or_create
 from gossip.log import Log
 from gossip.record import Record
 from node.home import Home, open_home, remember_task
+from node.trials import Trials
+from trainer.device import Device
 from trainer.recipe import BASELINE, Recipe, change_between, make_recipe, materialise, program_sha256, recipe_id
 from trainer.task import Task, load_task
 
@@ -148,6 +150,18 @@ def open_lab(tmp_path: Path) -> Iterator[Lab]:
     remember_task(home, str(folder))
     with Log(home.log) as log:
         yield Lab(home, folder, load_task(folder), load_or_create(home.identity), log)
+
+
+def open_trials(lab: Lab, device: Device, trouble: Callable[[str, str], object] = lambda what, why: None) -> Trials:
+    """The lab's trials on that device."""
+    return Trials(
+        lab.task,
+        device,
+        store=lab.home.trials,
+        workspaces=lab.home.workspaces,
+        data=None,
+        trouble=trouble,
+    )
 
 
 def json_lines(text: str) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from agent.entries import Result
 from agent.notebook import Notebook
 from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.trials import Trials
-from tests.node.lab import Lab, open_lab
+from tests.node.lab import Lab, open_lab, open_trials
 from trainer.device import Device, detect
 from trainer.recipe import BASELINE, Recipe, make_recipe, materialise, program_sha256, recipe_id
 from trainer.trial import Progress, Trial
@@ -42,7 +42,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with open_lab(tmp_path) as lab:
         device = detect()
-        with Trials(lab.task, device, store=lab.home.trials, workspaces=lab.home.workspaces, data=None) as trials:
+        with open_trials(lab, device) as trials:
             yield Bench(lab, trials, device, [], [])
 
 
@@ -87,8 +87,7 @@ async def test_a_parent_that_fails_decides_nothing_about_the_candidate(bench: Be
 async def test_no_trial_is_run_twice_even_by_another_process(bench: Bench) -> None:
     await bench.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
     first = len(bench.ran)
-    home = bench.lab.home
-    with Trials(bench.lab.task, bench.device, store=home.trials, workspaces=home.workspaces, data=None) as reopened:
+    with open_trials(bench.lab, bench.device) as reopened:
         other = replace(bench, trials=reopened)
         await other.run(make_recipe(bench.lab.task, {"INIT": "normal"}))
         assert len(bench.ran) == first
