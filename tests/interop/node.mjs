@@ -1,9 +1,10 @@
 // A js-libp2p node in an arnode swarm, driven by JSON lines: commands on standard input, events on standard output.
 // It ends when its input does.
 //
-//   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …]}'
+//   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …], "key": HEX}'
 //
-// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"raw": HEX} (publish these bytes as they are).
+// seed: of the Ed25519 key. key: of a private swarm, may be left out.
+// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"explore": PEER} (ask a peer for its peers, and dial them).
 // In task and body, {"hex": "…"} stands for bytes and {"float": 1} for a whole number that is a float.
 
 import './node20.mjs'
@@ -12,12 +13,15 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
+import { preSharedKey } from '@libp2p/pnet'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { typed } from './typed.mjs'
+import { askPeers, servePeers } from './peers.mjs'
 import { makeRecord, readRecord, signer, STORED_KINDS } from './record.mjs'
+import { typed } from './typed.mjs'
 
 const PRESENCE_FRESH_MS = 2 * 60 * 1000
 
@@ -33,6 +37,7 @@ const node = await createLibp2p({
   privateKey: await generateKeyPairFromSeed('Ed25519', seed),
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
+  connectionProtector: options.key && preSharedKey({ psk: Buffer.from(`/key/swarm/psk/1.0.0/\n/base16/\n${options.key}`) }),
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', emitSelf: false }) }
@@ -69,6 +74,11 @@ pubsub.addEventListener('subscription-change', ({ detail }) => {
 node.addEventListener('peer:connect', ({ detail }) => tell('connected', { peer: detail.toString() }))
 node.addEventListener('peer:disconnect', ({ detail }) => tell('disconnected', { peer: detail.toString() }))
 
+// with the peer's id at the end of each: some implementations write it into the record, others leave it out
+function addressesOf ({ peerId, multiaddrs }) {
+  return multiaddrs.map((address) => multiaddr(`${address.toString().split('/p2p/')[0]}/p2p/${peerId}`))
+}
+
 const commands = {
   dial: (address) => node.dial(multiaddr(address)),
   publish: async ({ kind, task, body }) => {
@@ -76,13 +86,20 @@ const commands = {
     await pubsub.publish(kind === 'presence' ? PRESENCE : RECORDS, raw)
     tell('published', { id: hex(readRecord(raw, Date.now()).id) })
   },
-  raw: (bytes) => pubsub.publish(RECORDS, Buffer.from(bytes, 'hex'))
+  explore: async (peer) => {
+    for (const named of await askPeers(node, peerIdFromString(peer), options.swarm)) {
+      if (!named.peerId.equals(node.peerId)) await node.dial(addressesOf(named))
+    }
+  }
 }
 
+await servePeers(node, options.swarm)
 tell('listening', { address: node.getMultiaddrs()[0].toString(), author: hex(me.author) })
 for (const address of options.dial ?? []) await commands.dial(address)
 for await (const line of createInterface({ input: process.stdin })) {
-  for (const [name, argument] of Object.entries(JSON.parse(line))) await commands[name](argument)
+  for (const [name, argument] of Object.entries(JSON.parse(line))) {
+    await commands[name](argument).catch((error) => tell('failed', { command: name, why: error.message }))
+  }
 }
 await node.stop()
 process.exit(0)

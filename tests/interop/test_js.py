@@ -13,6 +13,7 @@ from agent.entries import check
 from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.record import Record, pack_body, sign
+from gossip.swarmkey import new_swarm_key
 from node.archive import to_line
 from tests.gossip import nodes
 from tests.gossip.nodes import Node, now_ms
@@ -94,6 +95,49 @@ async def test_records_cross_it_between_nodes_that_are_not_connected(tmp_path: P
             arrived = next(event for event in b.all(RecordArrived) if event.record.id == said.id)
             assert arrived.peer == js.heard[0]["address"].rsplit("/", 1)[1]
             assert [event.peer.peer for event in b.all(PeerConnected)] == [arrived.peer]
+
+
+async def test_a_node_finds_another_through_it(tmp_path: Path, folder: Path) -> None:
+    async with (
+        js_node(folder, seed=SEED) as js,
+        nodes.node(tmp_path / "a", bootstrap=[js.heard[0]["address"]]) as a,
+        nodes.node(tmp_path / "b", bootstrap=[js.heard[0]["address"]]) as b,
+    ):
+        for one, other in ((a, b), (b, a)):
+            await one.until(lambda peer=other.peer, to=one: peer in {known.peer for known in to.network.peers()})  # type: ignore[misc]
+        assert not [event for node in (a, b) for event in node.all(PeerRejected)]
+
+
+async def test_it_finds_a_node_through_another(tmp_path: Path, folder: Path) -> None:
+    async with (
+        nodes.node(tmp_path / "a") as a,
+        nodes.node(tmp_path / "b", bootstrap=[a.network.addresses[0]]) as b,
+        js_node(folder, seed=SEED, dial=[a.network.addresses[0]]) as js,
+    ):
+        await a.until(lambda: len(a.network.peers()) == 2)
+        await js.tell("explore", a.peer)
+        await js.until("connected", lambda event: event["peer"] == b.peer)
+
+
+async def test_in_a_private_swarm_it_needs_the_key(tmp_path: Path, folder: Path) -> None:
+    key, another = new_swarm_key(), new_swarm_key()
+    async with nodes.node(tmp_path / "a", check=check, key=key) as node:
+        async with js_node(folder, seed=SEED, key=key.secret.hex(), dial=[node.network.addresses[0]]) as js:
+            await exchange(node, js)
+        for wrong in ({}, {"key": another.secret.hex()}):
+            async with js_node(folder, seed=bytes(32), **wrong) as js:
+                await js.tell("dial", node.network.addresses[0])
+                await js.until("failed")
+        assert len(node.all(PeerConnected)) == 1
+
+
+async def test_a_node_with_a_swarm_key_dials_it(tmp_path: Path, folder: Path) -> None:
+    key = new_swarm_key()
+    async with (
+        js_node(folder, seed=SEED, key=key.secret.hex()) as js,
+        nodes.node(tmp_path / "a", check=check, key=key, bootstrap=[js.heard[0]["address"]]) as node,
+    ):
+        await exchange(node, js)
 
 
 @pytest.mark.parametrize("script", ["verify.mjs", "verify.py"])

@@ -1,6 +1,7 @@
 """vectors.json, on which other implementations rely, says what the code does, in Python and in JavaScript."""
 
 import json
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,11 @@ def test_javascript_makes_and_refuses_the_same(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {part: len(HELD[part]) for part in ("records", "refused", "recipes")}
     assert json.loads(done.stdout.splitlines()[-1]) == counts | {"task": 1}
+
+
+def test_the_negentropy_client_sends_what_the_reference_sends(folder: Path) -> None:
+    packed = Path(__file__).parents[1] / "gossip" / "data" / "negentropy-vectors.json.xz"
+    exchanges = lzma.decompress(packed.read_bytes()).decode()
+    done = run_script(folder, "negentropy_vectors.mjs", exchanges)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout) == len(json.loads(exchanges)["cases"])
