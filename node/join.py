@@ -19,6 +19,7 @@ import trio
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
 from agent.policy import Claim
 from gossip.events import (
+    Contradicted,
     Notice,
     PeerConnected,
     PeerLost,
@@ -32,6 +33,7 @@ from gossip.identity import Identity, load_or_create
 from gossip.log import LogDamaged
 from gossip.network import Network, open_network
 from gossip.record import Record
+from gossip.stamp import Stamps
 from gossip.supervise import alone, supervise
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
@@ -183,6 +185,7 @@ class _Node:
         self.feed = feed
         self.options = options
         self.identity = identity
+        self.stamps = Stamps(state.log.times_of(state.me))
         self.profile = state.notebook.profile(state.me)
         self.alias = options.alias or state.alias(state.me)
         self.outbox = Outbox(network.storage, own, self._tell, network.publish)
@@ -266,7 +269,7 @@ class _Node:
     async def publish(self, entry: Entry) -> None:
         """Sign, store, tell. The record is on disk before any peer hears of it."""
         task = NO_TASK if isinstance(entry, Profile) else self.state.task.fingerprint
-        record = write(self.identity, task, now_ms(), entry)
+        record = write(self.identity, task, self.stamps.next(now_ms()), entry)
         if isinstance(entry, Result) and entry.verdict == "keep":
             self.adopted += entry.replicates is not None
             self.kept += entry.replicates is None
@@ -280,7 +283,8 @@ class _Node:
                 self.feed.show(event)
 
     async def _announce(self, presence: Presence) -> None:
-        await self.network.announce(write(self.identity, self.state.task.fingerprint, now_ms(), presence))
+        time_ms = self.stamps.next(now_ms())
+        await self.network.announce(write(self.identity, self.state.task.fingerprint, time_ms, presence))
 
     async def _hear(self) -> None:
         async for event in self.network.events:
@@ -297,6 +301,12 @@ class _Node:
                     self.show("sync", peer=peer, received=received, sent=sent)
                 case PeerRejected(peer, reason, count):
                     self.trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)
+                case Contradicted(author, time_ms):
+                    self.trouble(
+                        f"{self.state.alias(author)} contradicts itself",
+                        f"two different records are signed for the millisecond {time_ms}: two nodes with one identity, "
+                        "or a node that says one thing here and another there; it is heard less from now on",
+                    )
                 case Trouble(what, why):
                     self.trouble(what, why)
                 case Notice(text):
