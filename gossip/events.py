@@ -65,14 +65,6 @@ class PeerRejected:
 
 
 @dataclass(frozen=True)
-class Contradicted:
-    """`author` (32 bytes) signed two different records for one millisecond, which no honest node does; told once."""
-
-    author: bytes
-    time_ms: int
-
-
-@dataclass(frozen=True)
 class Trouble:
     """Something failed and is being tried again: what, and why."""
 
@@ -87,17 +79,7 @@ class Notice:
     text: str
 
 
-Event = (
-    PeerConnected
-    | PeerLost
-    | RecordArrived
-    | PresenceArrived
-    | SyncFinished
-    | PeerRejected
-    | Contradicted
-    | Trouble
-    | Notice
-)
+Event = PeerConnected | PeerLost | RecordArrived | PresenceArrived | SyncFinished | PeerRejected | Trouble | Notice
 
 
 class EventQueue:
