@@ -65,6 +65,14 @@ class PeerRejected:
 
 
 @dataclass(frozen=True)
+class Contradicted:
+    """`author` (32 bytes) signed two different records for one millisecond, which no honest node does; told once."""
+
+    author: bytes
+    time_ms: int
+
+
+@dataclass(frozen=True)
 class Trouble:
     """Something failed and is being tried again: what, and why."""
 
@@ -79,7 +87,17 @@ class Notice:
     text: str
 
 
-Event = PeerConnected | PeerLost | RecordArrived | PresenceArrived | SyncFinished | PeerRejected | Trouble | Notice
+Event = (
+    PeerConnected
+    | PeerLost
+    | RecordArrived
+    | PresenceArrived
+    | SyncFinished
+    | PeerRejected
+    | Contradicted
+    | Trouble
+    | Notice
+)
 
 
 class EventQueue:

@@ -7,9 +7,9 @@ what a message means is decided by the two callables given to `Flood`.
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import trio
 from google.protobuf.message import DecodeError
@@ -18,7 +18,7 @@ from libp2p.exceptions import BaseLibp2pError, ParseError
 from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import Reader
 from libp2p.io.exceptions import MessageTooLarge
-from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import env_to_send_in_RPC
 from libp2p.pubsub import gossipsub, pubsub
@@ -26,18 +26,36 @@ from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
-from libp2p.pubsub.utils import maybe_consume_signed_record
+from libp2p.pubsub.utils import maybe_consume_signed_record, safe_bytes_from_hex
 from libp2p.pubsub.validators import signature_validator
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
+from gossip.bucket import Bucket, Buckets, Rate
 from gossip.upstream import reset
+
+Read = TypeVar("Read")  # what a message says, once it is read
 
 QUEUE_LENGTH: Final = 2048
 MAX_RPC_BYTES: Final = 1 << 20
 READ_BYTES: Final = 64 * 1024
-SEEN_SECONDS: Final = 600
+SEQNO_BYTES: Final = 8
+ENVELOPE_BYTES: Final = 512
+SEEN_SECONDS: Final = 120  # a record that comes again later is known by its id (gossip/intake.py)
 OWN_RECORD_SECONDS: Final = 5.0
 MAX_CACHED_RECORDS: Final = 2000
+
+# What one peer may send: a message, an id, a control entry or PIECE_BYTES are one piece. An honest peer in a swarm with
+# 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are the messages
+# of one peer that are new and worth a signature check; what is above is left to history exchange.
+PIECES: Final = Rate(burst=10_000, per_second=2000)
+CHECKS: Final = Rate(burst=2000, per_second=300)
+PIECE_BYTES: Final = 1024
+MAX_STREAMS_OF_A_PEER: Final = 4
+MAX_SUBSCRIPTIONS: Final = 16
+MAX_CONTROL_ENTRIES: Final = 256
+MAX_IDS_PER_RPC: Final = 20_000
+ANSWER_BYTES: Final = 512 * 1024
+ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
 
 def _install() -> None:
@@ -107,11 +125,13 @@ class _RoomyQueues(dict[ID, RpcQueue]):
         super().__setitem__(peer, queue)
 
 
-class Flood(Pubsub):
+class Flood(Pubsub, Generic[Read]):
     """Pubsub whose reading side is ours.
 
-    `accept(forwarder, message)` is called once for each correctly signed message that was not seen before; it is
-    synchronous and fast, and a message is forwarded if it says True. `blame(peer, reason)` hears of broken rules.
+    `screen(forwarder, message)` reads each message that was not seen before, ahead of the signature check, which is the
+    dear one; None refuses it. What it returned goes, if the message is correctly signed, to `accept(forwarder, …)`,
+    which says whether to forward it. Both are synchronous and fast. `blame(peer, reason)` hears of broken rules;
+    nothing is read any more from a peer that is not `allowed`.
 
     - Symptom: six bytes of garbage on a meshsub stream raise DecodeError out of the read loop and end the process; so
       do a message with a garbage key, and any exception in a validator.
@@ -119,6 +139,8 @@ class Flood(Pubsub):
     - Symptom: every message starts a task of the service, found by a search over all its tasks.
     - Symptom: sequence numbers start at whole seconds, so after a quick restart others take new messages for old ones.
     - Symptom: a subscriber's channel holds 32 messages and drops the rest; messages now go straight to `accept`.
+    - Symptom: an RPC may hold as many messages, subscriptions, control entries and ids as fit in 1 MiB, and they come
+      as fast as the socket gives them; a peer may have as many meshsub streams as it opens.
     """
 
     def __init__(
@@ -128,8 +150,10 @@ class Flood(Pubsub):
         *,
         topics: Iterable[str],
         max_message_bytes: int,
-        accept: Callable[[ID, rpc_pb2.Message], bool],
+        screen: Callable[[ID, rpc_pb2.Message], Read | None],
+        accept: Callable[[ID, Read], bool],
         blame: Callable[[ID, str], object],
+        allowed: Callable[[ID], bool],
     ) -> None:
         _install()
         super().__init__(
@@ -138,19 +162,36 @@ class Flood(Pubsub):
             strict_signing=True,
             seen_ttl=SEEN_SECONDS,
             max_inbound_rpc_size=MAX_RPC_BYTES,
-            max_subscriptions_per_rpc=16,
-            max_subscriptions_per_peer=16,
+            max_subscriptions_per_rpc=MAX_SUBSCRIPTIONS,
+            max_subscriptions_per_peer=MAX_SUBSCRIPTIONS,
             allowed_topics=set(topics),
         )
         self.counter = time.time_ns()
         self.peer_queues = _RoomyQueues()
         self._max_message_bytes = max_message_bytes
+        self._screen = screen
         self._accept = accept
         self._blame = blame
+        self._allowed = allowed
+        self._streams: Counter[ID] = Counter()
+        self._checks: Buckets[ID] = Buckets(CHECKS)
 
     async def stream_handler(self, stream: INetStream) -> None:
         """Read one peer's RPCs until its stream ends. Never raises but on cancellation."""
         peer = stream.muxed_conn.peer_id
+        if self._streams[peer] >= MAX_STREAMS_OF_A_PEER:
+            self._blame(peer, f"more than {MAX_STREAMS_OF_A_PEER} GossipSub streams")
+            await reset(stream)
+            return
+        self._streams[peer] += 1
+        try:
+            await self._serve(peer, stream)
+        finally:
+            self._streams[peer] -= 1
+            if not self._streams[peer]:
+                del self._streams[peer]
+
+    async def _serve(self, peer: ID, stream: INetStream) -> None:
         try:
             await self.continuously_read_stream(stream)
         except StreamEOF:
@@ -168,15 +209,20 @@ class Flood(Pubsub):
         """The read loop proper. Raises StreamEOF at the end, DecodeError and others for garbage."""
         peer = stream.muxed_conn.peer_id
         reader = Buffered(stream)
+        pieces = Bucket(PIECES)
         while self.manager.is_running:
             rpc = rpc_pb2.RPC()
-            rpc.ParseFromString(await read_varint_prefixed_bytes_limited(reader, self.max_inbound_rpc_size))
+            data = await read_varint_prefixed_bytes_limited(reader, self.max_inbound_rpc_size)
+            rpc.ParseFromString(data)
+            delay = pieces.owe(trio.current_time(), _pieces_of(rpc) + len(data) // PIECE_BYTES)
+            if delay:
+                await trio.sleep(delay)
             _consume_record_once(rpc, self.host, peer)
             for message in rpc.publish:
+                if not self._allowed(peer):
+                    raise StreamReset("the peer is shut out")
                 await self.push_msg(peer, message)
                 await trio.lowlevel.checkpoint()
-            if len(rpc.subscriptions) > self.max_subscriptions_per_rpc:
-                raise DecodeError(f"{len(rpc.subscriptions)} subscriptions at once")
             for subscription in rpc.subscriptions:
                 self.handle_subscription(peer, subscription)
             if rpc.HasField("control"):
@@ -189,20 +235,33 @@ class Flood(Pubsub):
         if msg_forwarder != self.my_id:
             if len(msg.topicIDs) != 1 or msg.topicIDs[0] not in self.topic_ids:
                 return
-            if len(msg.data) > self._max_message_bytes:
-                self._blame(msg_forwarder, f"a message of {len(msg.data)} bytes")
-                return
             if msg.from_id == self.my_id.to_bytes():
+                return
+            if len(msg.seqno) != SEQNO_BYTES or msg.ByteSize() > self._max_message_bytes + ENVELOPE_BYTES:
+                self._blame(msg_forwarder, f"a message of {msg.ByteSize()} bytes, its number of {len(msg.seqno)}")
+                return
+            read = self._screen(msg_forwarder, msg)
+            if read is None or not self._checks.take(msg_forwarder, trio.current_time()):
                 return
             if not _signed(msg):
                 # not marked as seen: a forger must not be able to suppress the true message
                 self._blame(msg_forwarder, "a message with a false signature")
                 return
             self._mark_msg_seen(msg)
-            if not self._accept(msg_forwarder, msg):
+            if not self._accept(msg_forwarder, read):
                 return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
+
+
+def _pieces_of(rpc: rpc_pb2.RPC) -> int:
+    """How many pieces there are in an RPC. Raises DecodeError for one that no honest peer sends."""
+    control = rpc.control
+    entries = len(control.ihave) + len(control.iwant) + len(control.graft) + len(control.prune) + len(control.idontwant)
+    ids = sum(len(entry.messageIDs) for part in (control.ihave, control.iwant, control.idontwant) for entry in part)
+    if len(rpc.subscriptions) > MAX_SUBSCRIPTIONS or entries > MAX_CONTROL_ENTRIES or ids > MAX_IDS_PER_RPC:
+        raise DecodeError(f"{len(rpc.subscriptions)} subscriptions, {entries} control entries and {ids} ids at once")
+    return 1 + len(rpc.publish) + len(rpc.subscriptions) + entries + ids
 
 
 def _signed(msg: rpc_pb2.Message) -> bool:
@@ -226,6 +285,7 @@ class Router(GossipSub):
     - Symptom: control messages for topics nobody has here raise KeyError with peer exchange on, and fill tables
       without bound; peers offered in a PRUNE are dialled inside the read loop. Peer exchange is ours (gossip/peers.py).
     - Symptom: the list of recent deliveries is never trimmed when adaptive gossip is off.
+    - Symptom: an IWANT that names one message twenty thousand times is answered with twenty thousand copies.
     """
 
     def __init__(self, heartbeat: float = 1.0) -> None:
@@ -241,6 +301,7 @@ class Router(GossipSub):
             spam_protection_enabled=False,
             do_px=False,
         )
+        self._answers: Buckets[ID] = Buckets(ANSWERS)
 
     def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
         members = list(self.mesh.get(topic, ()))
@@ -298,6 +359,21 @@ class Router(GossipSub):
     async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
         if ihave_msg.topicID in self.mesh:
             await super().handle_ihave(ihave_msg, sender_peer_id)
+
+    async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
+        named = list(dict.fromkeys(iwant_msg.messageIDs))
+        del iwant_msg.messageIDs[:]
+        size = 0
+        for name in named:
+            message_id = safe_bytes_from_hex(name)
+            message = None if message_id is None else self.mcache.get(message_id)
+            if message is not None:
+                size += message.ByteSize()
+                if size > ANSWER_BYTES:
+                    break  # what is left out comes by history exchange
+                iwant_msg.messageIDs.append(name)
+        if size and self._answers.take(sender_peer_id, trio.current_time(), size):
+            await super().handle_iwant(iwant_msg, sender_peer_id)
 
     def _periodic_security_cleanup(self) -> None:
         super()._periodic_security_cleanup()

@@ -19,6 +19,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
 from gossip import upstream
+from gossip.door import Door
 from gossip.events import Event, Peer, PeerConnected, PeerLost
 from gossip.flood import forget_own_record
 from gossip.identity import Identity
@@ -63,7 +64,9 @@ def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
 async def open_host(
     identity: Identity,
     *,
+    door: Door,
     admit: Callable[[ID], bool],
+    blame: Callable[[ID, str], object],
     max_connections: int = MAX_CONNECTIONS,
     key: SwarmKey | None = None,
 ) -> AsyncIterator[BasicHost]:
@@ -74,7 +77,9 @@ async def open_host(
     """
     upstream.install()
     key_pair = create_new_key_pair(identity.private_bytes)
-    host = upstream.noise_host(key_pair, max_connections=max_connections, admit=admit, addresses=reachable, key=key)
+    host = upstream.noise_host(
+        key_pair, max_connections=max_connections, door=door, admit=admit, blame=blame, addresses=reachable, key=key
+    )
     async with host.run([]):
         try:
             yield host

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -57,7 +58,7 @@ def load_or_create(path: Path) -> Identity:
     """
     try:
         if not path.exists():
-            write_private(path, _pem(new_identity()))
+            write_private(path, plain_pem(new_identity()))
     except FileExistsError:
         pass  # another process was first
     except PrivateFileError as error:
@@ -65,7 +66,8 @@ def load_or_create(path: Path) -> Identity:
     return load(path)
 
 
-def _pem(identity: Identity) -> bytes:
+def plain_pem(identity: Identity) -> bytes:
+    """The identity file's content: PKCS #8 PEM, not encrypted."""
     return identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -77,10 +79,10 @@ def load(path: Path) -> Identity:
         raise IdentityError(str(error)) from error
     try:
         key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise IdentityError(
-            f"{path} holds no readable private key ({error}): put your backup there with `arnode identity import`, "
-            "or move the file away to start with a new identity"
+            f"{path} holds no readable private key ({error}): bring your backup back with `arnode identity import "
+            "--force`, or move the file away to start with a new identity"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise IdentityError(f"{path} holds a key of another kind than Ed25519: move it away")

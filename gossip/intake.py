@@ -1,4 +1,9 @@
-"""The one door by which records of other nodes come in: checked, stored, told."""
+"""The one door by which records of other nodes come in: checked, stored, told.
+
+Here is remembered which ids need no second look: the latest ones, so that a message that is sent again, however late,
+is known before anything is spent on it; and those that were refused, so that they are not fetched again from all peers.
+Both are in memory and bounded; the log's file is not touched before a record is worth storing.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -8,15 +13,17 @@ from typing import Final, Literal
 
 import trio
 
-from gossip.events import Event, RecordArrived
+from gossip.events import Contradicted, Event, RecordArrived
 from gossip.log import Log, LogBlocked
 from gossip.metrics import Metrics
-from gossip.record import STORED_KINDS, BadField, Record, RecordError, decode
+from gossip.quota import Quota
+from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, parse, verify
 from gossip.storage import Storage
 from gossip.supervise import reason_of
 
-MAX_REMEMBERED: Final = 50_000
+MAX_REMEMBERED: Final = 100_000
 MAX_EVENTS_WAITING: Final = 5_000
+GOSSIP_PAST_MS: Final = 60 * 60 * 1000
 
 
 class Refused(RecordError):
@@ -25,6 +32,25 @@ class Refused(RecordError):
     def __init__(self, record: Record, why: str) -> None:
         super().__init__(why)
         self.record = record
+
+
+class OverQuota(Refused):
+    """A good record of an author of whom this node stores no more; nobody who passes it on is to blame."""
+
+
+class _Ids:
+    """The ids added last, at most MAX_REMEMBERED."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, record_id: bytes) -> None:
+        self._ids[record_id] = None
+        if len(self._ids) > MAX_REMEMBERED:
+            self._ids.popitem(last=False)
+
+    def __contains__(self, record_id: bytes) -> bool:
+        return record_id in self._ids
 
 
 @dataclass(frozen=True)
@@ -48,6 +74,7 @@ class Intake:
         put: Callable[[Event], object],
         waiting: Callable[[], int],
         metrics: Metrics | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self.storage = Storage(log, put)
         self._log = log
@@ -56,36 +83,83 @@ class Intake:
         self._put = put
         self._waiting = waiting
         self._metrics = metrics or Metrics()
-        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self.quota = quota or Quota(b"")
+        self._refused = _Ids()
+        self._recent = _Ids()
 
-    def verify(self, raw: bytes) -> Record:
-        """Check size, form, signature, clock and body. Raises RecordError, and nothing else."""
-        record = decode(raw, self._clock())
+    async def prepare(self) -> None:
+        """Read from the log what has to be known before the first record comes. Raises LogError."""
+        self.quota.load(await self.storage.read(self._log.usage))
+        since = self._clock() - GOSSIP_PAST_MS
+        for record_id in await self.storage.read(partial(self._log.ids_since, since, MAX_REMEMBERED)):
+            self._recent.add(record_id)
+
+    def is_news(self, record: Record) -> bool:
+        """Whether a record that came by gossip, not yet verified, is worth a closer look; touches no disk."""
+        known = record.id in self._recent or record.id in self._refused
+        fresh = record.time_ms >= self._clock() - GOSSIP_PAST_MS  # what is older comes by history exchange
+        return fresh and not known and self.quota.fits(record.author, len(record.raw))
+
+    def know(self, record: Record) -> None:
+        """Remember that a record has been dealt with, so that it is no news."""
+        self._recent.add(record.id)
+
+    def verify(self, record: Record) -> None:
+        """Check clock, kind, signature and body. Raises RecordError, and nothing else."""
+        check_clock(record, self._clock())
         if record.kind not in STORED_KINDS:
             raise BadField(f"a {record.kind} record is not stored")
+        verify(record)
+        self.check_body(record)
+
+    def check_body(self, record: Record) -> None:
+        """Raise Refused for a body that the node's own check does not accept."""
         try:
             self._check(record)
         except RecordError as error:
             raise Refused(record, str(error)) from error
         except Exception as error:
             raise Refused(record, f"the node's check failed ({reason_of(error)})") from error
-        return record
 
     async def store(self, records: Sequence[Record], via: Literal["gossip", "sync"], peer: str) -> list[Record]:
-        """Append to the log, in a thread, and tell the node what was new. Raises LogDamaged.
+        """Append what fits its author's quota to the log and tell the node what was new. Raises LogDamaged.
 
-        Nothing is stored while the disk takes nothing: sync brings it later.
+        What does not fit is remembered, so that it is not fetched again from every peer. Nothing is stored while the
+        disk takes nothing: sync brings it later.
         """
-        if not records or self.storage.blocked:
+        fitting = [] if self.storage.blocked else [record for record in records if self._reserve(record)]
+        if not fitting:
             await trio.lowlevel.checkpoint()
             return []
+        new: list[Record] = []
         try:
-            new = await self.storage.append(records)
+            new = await self.storage.append(fitting)
+            times = [record.time_ms for record in new]
+            contradictions = await self.storage.read(partial(self._log.contradictions, times)) if new else []
         except LogBlocked:
             return []
+        finally:
+            stored = {record.id for record in new}
+            for record in fitting:
+                if record.id in stored:
+                    self.know(record)
+                else:
+                    self.quota.give_back(record.author, len(record.raw))
         for record in new:
             self._put(RecordArrived(record, via, peer))
+        for author, time_ms in contradictions:
+            if author not in self.quota.doubted:
+                self.quota.doubted.add(author)
+                self._put(Contradicted(author, time_ms))
         return new
+
+    def _reserve(self, record: Record) -> bool:
+        if not self.quota.fits(record.author, len(record.raw)):
+            self._metrics.reject("limit")
+            self._refused.add(record.id)
+            return False
+        self.quota.add(record.author, len(record.raw))
+        return True
 
     async def sift(self, raws: Sequence[bytes]) -> Sifted:
         """Check a batch that came by sync, in a thread.
@@ -94,11 +168,9 @@ class Intake:
         """
         sifted = await trio.to_thread.run_sync(self._sift, raws)
         for error in sifted.refused:
-            self._metrics.reject(error)
+            self._metrics.reject("limit" if isinstance(error, OverQuota) else error)
             if isinstance(error, Refused):
-                self._refused[error.record.id] = None
-                if len(self._refused) > MAX_REMEMBERED:
-                    self._refused.popitem(last=False)
+                self._refused.add(error.record.id)
         return sifted
 
     def wants(self, record_id: bytes) -> bool:
@@ -135,7 +207,11 @@ class Intake:
         sifted = Sifted([], [])
         for raw in raws:
             try:
-                sifted.good.append(self.verify(raw))
+                record = parse(raw)
+                if record.id in self._refused or not self.quota.fits(record.author, len(raw)):
+                    raise OverQuota(record, "refused before, or its author's quota is used up")
+                self.verify(record)
+                sifted.good.append(record)
             except RecordError as error:
                 sifted.refused.append(error)
         return sifted

@@ -169,6 +169,34 @@ class Log:
             for time_ms, record_id in self._rows("SELECT time_ms, id FROM records ORDER BY time_ms, id")
         ]
 
+    def ids_since(self, time_ms: int, limit: int) -> list[bytes]:
+        """Ids of the newest records, by their authors' clocks, from `time_ms` on; at most `limit`, the oldest first."""
+        rows = self._rows(
+            "SELECT id FROM records WHERE time_ms >= ? ORDER BY time_ms DESC, id DESC LIMIT ?", (time_ms, limit)
+        )
+        return [record_id for (record_id,) in reversed(rows)]
+
+    def usage(self) -> dict[bytes, tuple[int, int]]:
+        """For each author: how many records are here, and how many bytes they have."""
+        query = "SELECT author, COUNT(*), SUM(LENGTH(raw)) FROM records GROUP BY author"
+        return {author: (records, size) for author, records, size in self._rows(query)}
+
+    def contradictions(self, times: Sequence[int]) -> list[tuple[bytes, int]]:
+        """(author, time_ms) for which there are several records, of those `times`, at most 500."""
+        marks = ",".join("?" * len(times))
+        return [
+            (author, time_ms)
+            for author, time_ms in self._rows(
+                f"SELECT author, time_ms FROM records WHERE time_ms IN ({marks})"
+                " GROUP BY author, time_ms HAVING COUNT(*) > 1",
+                tuple(times),
+            )
+        ]
+
+    def times_of(self, author: bytes) -> set[int]:
+        """The times of all records of one author."""
+        return {time_ms for (time_ms,) in self._rows("SELECT time_ms FROM records WHERE author = ?", (author,))}
+
     def count(self) -> int:
         """How many records are here."""
         total: int = self._rows("SELECT COUNT(*) FROM records")[0][0]

@@ -1,7 +1,9 @@
 """The two GossipSub topics of a swarm: records, which are kept, and presence, which is not.
 
 A message's data is one record as it is stored, and its libp2p author must be the record's. A message is judged before
-it is forwarded, synchronously and without touching the disk; what is good goes to the log by a task of its own.
+it is forwarded, synchronously and without touching the disk: `screen` does all that is cheap, then the message's
+signature is checked (gossip/flood.py), then `accept` checks the record's own, under which it is stored and handed on.
+What is good goes to the log by a task of its own.
 """
 
 from collections import OrderedDict
@@ -20,11 +22,10 @@ from gossip.flood import QUEUE_LENGTH, Flood, Router
 from gossip.host import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.metrics import Metrics
-from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, decode
+from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
 
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
-RECENT_IDS: Final = 50_000
 PACE_ABOVE: Final = QUEUE_LENGTH // 2
 PACE_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.5
@@ -40,19 +41,25 @@ def topics_of(swarm: str) -> tuple[str, str]:
     return f"arnode/1/{swarm}/records", f"arnode/1/{swarm}/presence"
 
 
+class NotItsAuthors(RecordError):
+    """A message that says something else than its record does."""
+
+
 class PresenceLimits:
     """Per author: time goes forward, lies within PRESENCE_FRESH_MS of now, and a token bucket is not empty. Pure."""
 
     def __init__(self) -> None:
         self._authors: OrderedDict[bytes, tuple[int, float, int]] = OrderedDict()
 
-    def allow(self, record: Record, now_ms: int) -> bool:
-        """Whether to pass this presence on, by this node's clock in milliseconds."""
+    def allow(self, record: Record, now_ms: int, *, taking: bool = True) -> bool:
+        """Whether to pass this presence on, by this node's clock in milliseconds; not `taking`: whether one would."""
         if abs(record.time_ms - now_ms) > PRESENCE_FRESH_MS:
             return False
         latest, tokens, seen = self._authors.get(record.author, (0, PRESENCE_BURST, now_ms))
         tokens = min(PRESENCE_BURST, tokens + max(0, now_ms - seen) / 1000 * PRESENCE_PER_SECOND)
         allowed = record.time_ms > latest and tokens >= 1
+        if not taking:
+            return allowed
         if allowed:
             latest, tokens = record.time_ms, tokens - 1
         self._authors[record.author] = (latest, tokens, now_ms)
@@ -73,51 +80,56 @@ class Mesh:
         put: Callable[[Event], object],
         blame: Callable[[ID, str], object],
         metrics: Metrics,
+        allowed: Callable[[ID], bool] = lambda peer: True,
     ) -> None:
         self.records, self.presence = topics_of(swarm)
-        self.flood: Flood | None = None
+        self.flood: Flood[Record] | None = None
         self._intake = intake
         self._clock = clock
         self._put = put
         self.blame = blame
+        self.allowed = allowed
         self._metrics = metrics
         self._limits = PresenceLimits()
-        self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._lost = 0
         self._arrive, self._arrived = trio.open_memory_channel[tuple[Record, str]](ARRIVALS)
 
-    def accept(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
-        """Judge a correctly signed message: whether to forward it. What is good is passed on to the node."""
+    def screen(self, forwarder: ID, message: rpc_pb2.Message) -> Record | None:
+        """Read a message that is not verified yet, and refuse it for all that can be seen without a signature check."""
         try:
-            if message.topicIDs[0] == self.presence:
-                record = decode(message.data, self._clock())
-                good = record.kind == PRESENCE
-            else:
-                record = self._intake.verify(message.data)
-                good = True
+            record = parse(message.data)
+            if message.from_id != ED25519_PREFIX + record.author:
+                raise NotItsAuthors("a message that is not its record's author's")
+            if (record.kind == PRESENCE) != (message.topicIDs[0] == self.presence):
+                raise NotItsAuthors("a message in the wrong topic")
+            check_clock(record, self._clock())
         except RecordError as error:
-            self._metrics.reject(error)
-            if not isinstance(error, FromTheFuture | Refused):
-                self.blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
-            elif isinstance(error, Refused):
-                self.blame(forwarder, f"a record with a body that is refused ({error})")
-            return False
-        if not good or message.from_id != ED25519_PREFIX + record.author:
-            self._metrics.reject("author")
-            self.blame(forwarder, "a message that is not its author's, or in the wrong topic")
-            return False
-        return self._pass_on(record, forwarder)
-
-    def _pass_on(self, record: Record, forwarder: ID) -> bool:
+            self._refuse(forwarder, error)
+            return None
         if record.kind == PRESENCE:
-            if not self._limits.allow(record, self._clock()):
+            return record if self._limits.allow(record, self._clock(), taking=False) else None
+        return record if self._intake.is_news(record) else None
+
+    def accept(self, forwarder: ID, record: Record) -> bool:
+        """Judge a correctly signed message: whether to forward it. What is good is passed on to the node."""
+        now = trio.current_time()
+        try:
+            if record.kind == PRESENCE:
+                if not self._limits.allow(record, self._clock()):
+                    self._metrics.reject("limit")
+                    return False
+                verify(record)
+                self._intake.check_body(record)
+                self._put(PresenceArrived(record))
+                return True
+            if not self._intake.quota.may_gossip(record.author, len(record.raw), now):
                 self._metrics.reject("limit")
                 return False
-            self._put(PresenceArrived(record))
-            return True
-        if record.id in self._recent:
+            self._intake.verify(record)
+        except RecordError as error:
+            self._refuse(forwarder, error)
             return False
-        self._remember(record)
+        self._intake.know(record)
         try:
             self._arrive.send_nowait((record, forwarder.to_base58()))
         except trio.WouldBlock:
@@ -125,15 +137,17 @@ class Mesh:
             self._lost += 1  # not for good: sync brings it
         return True
 
+    def _refuse(self, forwarder: ID, error: RecordError) -> None:
+        self._metrics.reject("author" if isinstance(error, NotItsAuthors) else error)
+        if isinstance(error, Refused):
+            self.blame(forwarder, f"a record with a body that is refused ({error})")
+        elif not isinstance(error, FromTheFuture):  # clocks differ, and it may be this node's that is off
+            self.blame(forwarder, f"an invalid record ({type(error).__name__}: {error})")
+
     def blame_for_message(self, forwarder: ID, why: str) -> None:
         """Blame a peer for a message that is not worth judging: unreadable, too large, or falsely signed."""
         self._metrics.reject("message")
         self.blame(forwarder, why)
-
-    def _remember(self, record: Record) -> None:
-        self._recent[record.id] = None
-        if len(self._recent) > RECENT_IDS:
-            self._recent.popitem(last=False)
 
     def size(self, topic: str) -> int:
         """How many peers this node exchanges the messages of `topic` with; 0 while the network is down."""
@@ -176,7 +190,7 @@ class Mesh:
             self._metrics.presences.labels("own").inc()
         else:
             self._metrics.records.labels("own").inc()
-            self._remember(record)
+            self._intake.know(record)
         flood = self.flood
         if flood is None:
             return
@@ -186,7 +200,7 @@ class Mesh:
 
 
 @asynccontextmanager
-async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[Flood]:
+async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[Flood[Record]]:
     """Join the topics of `mesh` on a running host."""
     router = Router(heartbeat)
     flood = Flood(
@@ -194,8 +208,10 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
         router,
         topics=(mesh.records, mesh.presence),
         max_message_bytes=MAX_BYTES,
+        screen=mesh.screen,
         accept=mesh.accept,
         blame=mesh.blame_for_message,
+        allowed=mesh.allowed,
     )
     try:
         async with background_trio_service(flood), background_trio_service(router):
@@ -214,7 +230,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
             await trio.to_thread.run_sync(flood.seen_messages.stop)
 
 
-async def _drain(flood: Flood, below: int, seconds: float) -> None:
+async def _drain(flood: Flood[Record], below: int, seconds: float) -> None:
     """Wait until no peer's queue is longer than `below`, at most so many seconds; a stalled peer delays no more."""
     with trio.move_on_after(seconds):
         while any(len(queue) > below for queue in flood.peer_queues.values()):  # noqa: ASYNC110 - no event to wait for

@@ -16,8 +16,9 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
 from gossip import upstream
+from gossip.door import LOCAL, PUBLIC, Door, Width
 from gossip.events import Event, EventQueue, Peer, PeerRejected, Trouble
-from gossip.guard import Guard
+from gossip.guard import Guard, Origin, origin_of
 from gossip.host import (
     CLOSE_SECONDS,
     MAX_CONNECTIONS,
@@ -34,6 +35,7 @@ from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics, look_up
 from gossip.peers import Address, Peers
+from gossip.quota import LIMITS, Limits, Quota
 from gossip.reach import DialBack
 from gossip.record import MAX_BYTES, Record
 from gossip.schedule import Schedule
@@ -44,6 +46,7 @@ __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
 HEARTBEAT_SECONDS: Final = 1.0
 BROKEN_PROTOCOL: Final = 5.0
+BROKEN_MUXING: Final = 10.0
 OTHER_SWARM: Final = 1000.0
 
 
@@ -54,10 +57,16 @@ def now_ms() -> int:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What tests and large machines set differently."""
+    """What tests and large machines set differently.
+
+    public, local: what one address may do, and one of this machine or a private network. limits: of an author.
+    """
 
     max_connections: int = MAX_CONNECTIONS
     heartbeat: float = HEARTBEAT_SECONDS
+    public: Width = PUBLIC
+    local: Width = LOCAL
+    limits: Limits = LIMITS
 
 
 @asynccontextmanager
@@ -82,6 +91,7 @@ async def open_network(
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
     network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key)
+    await network._intake.prepare()
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(network._run)
@@ -124,10 +134,12 @@ class Network:
         self._tuning = tuning
         self._key = key
         self._guard = Guard()
+        self._door = Door(self._shut, public=tuning.public, local=tuning.local)
         self._connections = Connections(self._tell, clock, self._allowed)
-        self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics)
+        quota = Quota(identity.author, tuning.limits)
+        self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics, quota)
         self.storage = self._intake.storage
-        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics)
+        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics, self._allowed)
         self._up = trio.Event()
         self._closing = trio.Event()
         self._serving = False
@@ -176,7 +188,12 @@ class Network:
     async def _serve(self) -> None:
         self._connections.forget()
         async with open_host(
-            self._identity, admit=self._allowed, max_connections=self._tuning.max_connections, key=self._key
+            self._identity,
+            door=self._door,
+            admit=self._allowed,
+            blame=partial(self._blame, weight=BROKEN_MUXING),
+            max_connections=self._tuning.max_connections,
+            key=self._key,
         ) as host:
             host.get_network().register_notifee(self._connections)
             async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
@@ -237,9 +254,15 @@ class Network:
     def _allowed(self, peer: ID) -> bool:
         return not self._guard.banned(peer.to_base58(), trio.current_time())
 
+    def _shut(self, origin: Origin) -> bool:
+        return self._guard.shut(origin, trio.current_time())
+
     def _blame(self, peer: ID, reason: str, weight: float = 1.0) -> None:
         name = peer.to_base58()
-        count = self._guard.blame(name, trio.current_time(), weight)
+        connected = self._connections.peers.get(peer)
+        # one who is of another swarm is no evil-doer, and his neighbours may be of this one
+        origin = origin_of(_ip_of(connected.address)) if connected and weight < OTHER_SWARM else None
+        count = self._guard.blame(name, trio.current_time(), weight, origin)
         if count:
             self._tell(PeerRejected(name, reason, count))
         if count or not self._allowed(peer):
@@ -247,3 +270,8 @@ class Network:
                 self._to_disconnect.send_nowait(peer)
             except trio.WouldBlock:
                 self._report("guard", f"too many peers to disconnect at once; {name} stays a while")
+
+
+def _ip_of(address: str) -> str:
+    """The IP address in a multiaddress such as `/ip4/192.0.2.1/tcp/4001`."""
+    return address.split("/")[2] if address.count("/") >= 2 else ""

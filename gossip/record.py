@@ -138,10 +138,15 @@ def parse(raw: bytes) -> Record:
 def decode(raw: bytes, now_ms: int) -> Record:
     """Read and check a stranger's record: form, clock, then signature, the dear check. Raises RecordError."""
     record = parse(raw)
-    if record.time_ms > now_ms + MAX_AHEAD_MS:
-        raise FromTheFuture(f"its time is {(record.time_ms - now_ms) / 60_000:.0f} minutes ahead of this node's clock")
+    check_clock(record, now_ms)
     verify(record)
     return record
+
+
+def check_clock(record: Record, now_ms: int) -> None:
+    """Raise FromTheFuture for a record that lies too far ahead of this node's clock."""
+    if record.time_ms > now_ms + MAX_AHEAD_MS:
+        raise FromTheFuture(f"its time is {(record.time_ms - now_ms) / 60_000:.0f} minutes ahead of this node's clock")
 
 
 def verify(record: Record) -> None:

@@ -5,13 +5,12 @@ library, so that a release which mends one is noticed and its part of this modul
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import trio
 from libp2p import new_host
-from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection
+from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection, ISecureConn
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_x25519_key_pair
 from libp2p.custom_types import TProtocol
@@ -32,12 +31,14 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from multiaddr import Multiaddr
 
-from gossip import wire
+from gossip import wire, yamux
+from gossip.door import MAX_HANDSHAKES, Door, Guest
 from gossip.pnet import protect
 from gossip.swarmkey import SwarmKey
 
 HANDSHAKE_SECONDS: Final = 5.0
-MAX_HANDSHAKES_PER_ADDRESS: Final = 32
+IDLE_SECONDS: Final = 60.0
+MAX_CONNECTIONS_OF_A_PEER: Final = 4
 
 
 def install() -> None:
@@ -53,6 +54,7 @@ def install() -> None:
         logger.addHandler(logging.NullHandler())
     vars(swarm_connection)["logging"] = logging.getLogger("libp2p.network.connection")
     vars(libp2p_swarm)["new_protected_conn"] = protect
+    yamux.install()
     trio_io.TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign, assignment]
 
 
@@ -70,14 +72,17 @@ def noise_host(
     key_pair: KeyPair,
     *,
     max_connections: int,
+    door: Door,
     admit: Callable[[ID], bool],
+    blame: Callable[[ID, str], object],
     addresses: Callable[[list[Multiaddr]], list[Multiaddr]],
     key: SwarmKey | None = None,
 ) -> BasicHost:
     """A TCP host that offers Noise and Yamux only, and survives its peers.
 
-    `admit` says whether a peer that has just proved its id may stay; `addresses` turns the listen addresses into those
-    to advertise. With a `key`, only holders of the same key can connect, see gossip/pnet.py.
+    `door` says who may connect, `admit` whether a peer that has just proved its id may stay; `blame(peer, reason)`
+    hears of broken rules; `addresses` turns the listen addresses into those to advertise. With a `key`, only holders of
+    the same key can connect, see gossip/pnet.py.
 
     - Symptom: `new_host()` also offers `/secio` and `/plaintext/2.0.0`, under which a stranger takes any peer id of
       which he knows the public key.
@@ -87,9 +92,12 @@ def noise_host(
       whatever the watermarks say; dialling is the business of gossip/peers.py.
     - Symptom: opening a stream to a peer that has just gone dials it again, even one that was shut out.
     """
-    limits = ConnectionLimits(max_established_per_peer=4, max_established_total=max_connections)
+    limits = ConnectionLimits(max_established_per_peer=MAX_CONNECTIONS_OF_A_PEER, max_established_total=max_connections)
     resources = ResourceManager(
-        limits=ResourceLimits(max_connections=2 * max_connections + 16),
+        # wide enough for all that the limits of single connections allow: at this one, all peers wait for one
+        limits=ResourceLimits(
+            max_connections=2 * max_connections + MAX_HANDSHAKES, max_streams=4 * max_connections * yamux.MAX_STREAMS
+        ),
         connection_limits=limits,
         enable_metrics=False,
         enable_circuit_breaker=False,
@@ -109,6 +117,7 @@ def noise_host(
             high_watermark=max_connections,
             inbound_upgrade_timeout=HANDSHAKE_SECONDS,
             outbound_upgrade_timeout=HANDSHAKE_SECONDS,
+            inbound_stream_protocol_negotiation_timeout=HANDSHAKE_SECONDS,
         ),
         addrs_factory=addresses,
         disable_identify_address_discovery=True,
@@ -122,7 +131,8 @@ def noise_host(
     vars(swarm)["dial_peer"] = _do_not_dial
     wire.use_for(swarm)
     _survive_stream_handlers(host, swarm)
-    _give_slots_back(swarm, admit)
+    _watch_connections(swarm, blame)
+    _give_slots_back(swarm, max_connections, door, admit)
     return host
 
 
@@ -163,35 +173,73 @@ def _survive_stream_handlers(host: BasicHost, swarm: Swarm) -> None:
     swarm.set_stream_handler(serve)
 
 
-def _give_slots_back(swarm: Swarm, admit: Callable[[ID], bool]) -> None:
+def _watch_connections(swarm: Swarm, blame: Callable[[ID, str], object]) -> None:
+    """Have every connection's bytes looked at before the library takes them (gossip/yamux.py)."""
+    upgrade = swarm.upgrader.upgrade_connection
+    held = yamux.Held()
+
+    async def upgrade_and_watch(secured: ISecureConn, peer: ID) -> IMuxedConn:
+        muxed = await upgrade(secured, peer)
+        if not isinstance(muxed, Yamux):
+            raise SwarmException(f"the muxer is a {type(muxed).__name__}, not Yamux")
+        yamux.inspect(muxed, held, blame)
+        return muxed
+
+    vars(swarm.upgrader)["upgrade_connection"] = upgrade_and_watch
+
+
+def _give_slots_back(swarm: Swarm, max_connections: int, door: Door, admit: Callable[[ID], bool]) -> None:
     """Symptom: an inbound connection keeps its slot for ever; after 250 of them the node refuses all.
 
     The library returns the slot when its handler raises, so the handler now waits for the connection's end and raises.
-    Symptom: idle sockets hold the slots until the handshake times out; now one address may hold a part of them only.
+    Symptom: idle sockets hold the slots until the handshake times out. Now handshakes have slots besides those of
+    connections, and `door` says who comes in and who gives way.
+    Symptom: a connection on which its peer opens no stream is kept for ever.
     """
     upgrade = swarm.upgrade_inbound_raw_conn
-    shaking_hands: Counter[str] = Counter()
+    swarm._inbound_limiter = trio.CapacityLimiter(max_connections + 2 * MAX_HANDSHAKES)
+    shaking: dict[Guest, IRawConnection] = {}
 
-    async def upgrade_and_wait(raw: IRawConnection, listening: Multiaddr) -> IMuxedConn:
-        remote = raw.get_remote_address()
-        address = remote[0] if remote else ""
-        if shaking_hands[address] >= MAX_HANDSHAKES_PER_ADDRESS:
-            raise SwarmException(f"too many unfinished handshakes from {address}")
-        shaking_hands[address] += 1
+    async def shake_hands(guest: Guest, raw: IRawConnection, listening: Multiaddr) -> IMuxedConn:
+        shaking[guest] = raw
         try:
-            muxed = await upgrade(raw, listening)
+            late = door.crowded_out()
+            if late is not None:
+                await shaking[late].close()
+            return await upgrade(raw, listening)
         finally:
-            shaking_hands[address] -= 1
-            if not shaking_hands[address]:
-                del shaking_hands[address]
-        for connection in swarm.get_connections(muxed.peer_id):
-            if isinstance(connection, SwarmConn) and connection.muxed_conn is muxed:
-                if not admit(muxed.peer_id):
-                    await connection.close()
-                await connection.event_closed.wait()
+            del shaking[guest]
+            door.greeted(guest)
+
+    async def serve(raw: IRawConnection, listening: Multiaddr) -> IMuxedConn:
+        remote = raw.get_remote_address()
+        guest = door.enter(remote[0] if remote else "", trio.current_time())
+        if isinstance(guest, str):
+            raise SwarmException(guest)
+        try:
+            muxed = await shake_hands(guest, raw, listening)
+            for connection in swarm.get_connections(muxed.peer_id):
+                if isinstance(connection, SwarmConn) and connection.muxed_conn is muxed:
+                    if not admit(muxed.peer_id):
+                        await connection.close()
+                    await _until_closed_or_idle(connection)
+        finally:
+            door.leave(guest)
         raise SwarmException("the connection has ended")
 
-    vars(swarm)["upgrade_inbound_raw_conn"] = upgrade_and_wait
+    vars(swarm)["upgrade_inbound_raw_conn"] = serve
+
+
+async def _until_closed_or_idle(connection: SwarmConn) -> None:
+    """Return when the connection has ended; end it when its peer has had no stream open at two looks in a row."""
+    was_idle = False
+    while not connection.is_closed:
+        with trio.move_on_after(IDLE_SECONDS):
+            await connection.event_closed.wait()
+        idle = isinstance(connection.muxed_conn, Yamux) and not yamux.streams_of_peer(connection.muxed_conn)
+        if idle and was_idle:
+            await connection.close()
+        was_idle = idle
 
 
 async def reset(stream: INetStream) -> None:

@@ -55,7 +55,21 @@ def join(
         list[str] | None,
         typer.Option("--listen", metavar="ADDR", help="Where to listen (default: port 4477, or a free one if taken)."),
     ] = None,
-    swarm: Annotated[str, typer.Option(help="The swarm's name.")] = "main",
+    swarm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The swarm's name (default: the last one here, else main).")
+    ] = None,
+    swarm_key: Annotated[
+        Path | None, typer.Option("--swarm-key", metavar="FILE", help="The key of a private swarm.")
+    ] = None,
+    invite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", envvar="ARNODE_INVITE", help="What `arnode invite` printed elsewhere; - to paste it."
+        ),
+    ] = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="Take this folder's records along, from a private swarm to another one.")
+    ] = False,
     task: TaskOption = None,
     alias: Annotated[str | None, typer.Option(help="This node's name in feeds.")] = None,
     experiments: Annotated[int | None, typer.Option(min=0, help="Stop after so many experiments.")] = None,
@@ -78,12 +92,13 @@ def join(
     from node.feed import Feed, feed_console
     from node.join import Options, default_listen
     from node.join import join as run
-    from node.names import clean_alias, clean_swarm
+    from node.names import clean_alias
+    from node.wish import wish_of
 
+    home = _home(context)
     options = Options(
-        bootstrap=bootstrap or (),
+        wish=wish_of(home, swarm=swarm, bootstrap=bootstrap or (), key_file=swarm_key, invite=invite, move=move),
         listen=listen or default_listen(),
-        swarm=clean_swarm(swarm),
         task=task,
         alias=clean_alias(alias) if alias else None,
         experiments=experiments,
@@ -93,7 +108,19 @@ def join(
         research=research,
     )
     with Feed(feed_console(json=json), json=json) as feed:
-        trio.run(run, _home(context), options, feed)
+        trio.run(run, home, options, feed)
+
+
+@app.command()
+def invite(
+    context: typer.Context,
+    hours: Annotated[float, typer.Option(min=0, help="For how long the invite is good.")] = 24,
+    json: Json = False,
+) -> None:
+    """Print an invite: all that another machine needs to join this node's swarm, as text and QR code."""
+    from node.invite import show_invite
+
+    show_invite(_home(context), hours, as_json=json)
 
 
 @app.command()
@@ -216,6 +243,73 @@ def verify(
     from node.look import show_verified
 
     raise typer.Exit(0 if show_verified(file, json=json) else 1)
+
+
+swarm_key_app = typer.Typer(no_args_is_help=True, help="Make and compare keys of private swarms.")
+app.add_typer(swarm_key_app, name="swarm-key")
+
+
+@swarm_key_app.command("new")
+def swarm_key_new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; nothing is overwritten.")] = Path("swarm.key"),
+) -> None:
+    """Make a key; the nodes that join with it are a swarm of their own."""
+    from gossip.swarmkey import new_swarm_key, write_swarm_key
+
+    key = new_swarm_key()
+    write_swarm_key(file, key)
+    typer.echo(f"{file} (key {key.fingerprint})")
+
+
+@swarm_key_app.command("show")
+def swarm_key_show(file: Annotated[Path, typer.Argument(metavar="FILE")] = Path("swarm.key")) -> None:
+    """Print a key's fingerprint, which says nothing about the key: two people can compare it."""
+    from gossip.swarmkey import read_swarm_key
+
+    typer.echo(read_swarm_key(file).fingerprint)
+
+
+identity_app = typer.Typer(no_args_is_help=True, help="Show, back up and restore the key that is this node.")
+app.add_typer(identity_app, name="identity")
+PassphraseFile = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads it at run time on every Python
+    typer.Option("--passphrase-file", metavar="FILE", help="Read the passphrase from a file's first line."),
+]
+
+
+@identity_app.command("show")
+def identity_show(context: typer.Context, json: Json = False) -> None:
+    """Show who this node is, and how its key is kept."""
+    from node.identity import show_identity
+
+    show_identity(_home(context), as_json=json)
+
+
+@identity_app.command("export")
+def identity_export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; nothing is overwritten.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Write a backup of the identity, encrypted with a passphrase."""
+    from node.identity import export_identity
+
+    export_identity(_home(context), file, passphrase_file)
+
+
+@identity_app.command("import")
+def identity_import(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    passphrase_file: PassphraseFile = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace another identity; its file is kept beside the new one.")
+    ] = False,
+) -> None:
+    """Make a backup the identity of this state folder."""
+    from node.identity import import_identity
+
+    import_identity(_home(context), file, passphrase_file, force=force)
 
 
 @contextmanager

@@ -109,8 +109,11 @@ def _trial(event: Event) -> Body | None:
 
 def _listening(event: Event) -> Body:
     does = f"task {event.data['task']}" if event.data.get("research", True) else "keeping the log, no research"
-    text = Text(f"{does}, swarm {event.data['swarm']}. Join from another machine with\n")
+    swarm = f"{'private ' if event.data.get('private') else ''}swarm {event.data['swarm']}"
+    text = Text(f"{does}, {swarm}. Join from another machine with\n")
     text.append(f"\n    {event.data['join']}\n", "bold")
+    if event.data.get("private"):
+        text.append("\n    or with the text that `arnode invite` prints on this one.\n")
     if event.data.get("url"):
         text.append(f"\n    Figures of this node: {event.data['url']}/metrics\n", "dim")
     return "◉", "listening", "bold green", text

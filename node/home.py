@@ -56,6 +56,11 @@ class Home:
         return self.folder / "running.json"
 
     @property
+    def membership(self) -> Path:
+        """The swarm that this folder belongs to, with the key of a private one (node/membership.py)."""
+        return self.folder / "swarm.json"
+
+    @property
     def workspaces(self) -> Path:
         return self.folder / "workspaces"
 

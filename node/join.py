@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -19,6 +19,7 @@ import trio
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
 from agent.policy import Claim
 from gossip.events import (
+    Contradicted,
     Notice,
     PeerConnected,
     PeerLost,
@@ -28,14 +29,17 @@ from gossip.events import (
     SyncFinished,
     Trouble,
 )
+from gossip.host import parse_peer_address
 from gossip.identity import Identity, load_or_create
 from gossip.log import LogDamaged
 from gossip.network import Network, open_network
 from gossip.record import Record
+from gossip.stamp import Stamps
 from gossip.supervise import alone, supervise
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
+from node.membership import DEFAULT_SWARM, Membership, Wish, load_membership, remember_membership, settle
 from node.outbox import Outbox
 from node.own import OwnRecords
 from node.repair import complete, repair_log
@@ -57,15 +61,14 @@ REPAIRS_APART: Final = 60.0  # seconds; a log that is damaged again so soon lies
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may choose when joining.
+    """What a person may choose when joining. wish: which swarm.
 
     minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
     place; serve: whether there is one. research: False for a node that only keeps the log and passes records on.
     """
 
-    bootstrap: Sequence[str] = ()
+    wish: Wish = field(default_factory=Wish)
     listen: Sequence[str] = ()
-    swarm: str = "main"
     task: str | None = None
     alias: str | None = None
     experiments: int | None = None
@@ -91,10 +94,11 @@ def reachable_first(addresses: Sequence[str]) -> str:
     return next((address for address in addresses if "/127." not in address and "/::1/" not in address), addresses[0])
 
 
-def join_line(addresses: Sequence[str], swarm: str) -> str:
+def join_line(addresses: Sequence[str], membership: Membership) -> str:
     """The command to paste on a second machine."""
-    chosen = "" if swarm == "main" else f" --swarm {swarm}"
-    return f"arnode join --bootstrap {reachable_first(addresses)}{chosen}"
+    chosen = "" if membership.swarm == DEFAULT_SWARM else f" --swarm {membership.swarm}"
+    key = "" if membership.key is None else " --swarm-key FILE"
+    return f"arnode join --bootstrap {reachable_first(addresses)}{chosen}{key}"
 
 
 def task_reference(home: Home, chosen: str | None) -> str:
@@ -129,18 +133,23 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
     reference = task_reference(home, options.task)
     with open_state(home, reference, writing=True) as state:
         remember_task(home, reference)
+        membership = settle(load_membership(home), options.wish, str(home.folder))
+        for address in membership.bootstrap:
+            parse_peer_address(address)
+        remember_membership(home, membership)  # before any record of a private swarm can arrive
         identity = load_or_create(home.identity)
         own = OwnRecords(home.own)
         repaired += complete(state, own)
         async with open_network(
             identity,
             state.log,
-            swarm=options.swarm,
+            swarm=membership.swarm,
             listen=options.listen,
-            bootstrap=options.bootstrap,
+            bootstrap=membership.bootstrap,
+            key=membership.key,
             check=check,
         ) as network:
-            node = _Node(state, identity, own, network, feed, options, deadline)
+            node = _Node(state, identity, own, network, feed, options, membership, deadline)
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(_stop_on_signal, nursery.cancel_scope)
@@ -176,13 +185,16 @@ class _Node:
         network: Network,
         feed: Feed,
         options: Options,
+        membership: Membership,
         deadline: float,
     ) -> None:
         self.state = state
         self.network = network
         self.feed = feed
         self.options = options
+        self.membership = membership
         self.identity = identity
+        self.stamps = Stamps(state.log.times_of(state.me))
         self.profile = state.notebook.profile(state.me)
         self.alias = options.alias or state.alias(state.me)
         self.outbox = Outbox(network.storage, own, self._tell, network.publish)
@@ -209,7 +221,7 @@ class _Node:
 
     @asynccontextmanager
     async def _local_server(self) -> AsyncIterator[str | None]:
-        swarm, network = self.options.swarm, self.network
+        swarm, network = self.membership.swarm, self.network
         tell = partial(announced, self.state.home, swarm=swarm, addresses=network.addresses, report=self.trouble)
         if not self.options.serve:
             with tell(url=None):
@@ -247,9 +259,10 @@ class _Node:
         self.show(
             "listening",
             addresses=addresses,
-            join=join_line(addresses, self.options.swarm),
+            join=join_line(addresses, self.membership),
             task=self.state.task.name,
-            swarm=self.options.swarm,
+            swarm=self.membership.swarm,
+            private=self.membership.key is not None,
             research=self.options.research,
             author=self.state.me.hex(),
             url=url,
@@ -266,7 +279,7 @@ class _Node:
     async def publish(self, entry: Entry) -> None:
         """Sign, store, tell. The record is on disk before any peer hears of it."""
         task = NO_TASK if isinstance(entry, Profile) else self.state.task.fingerprint
-        record = write(self.identity, task, now_ms(), entry)
+        record = write(self.identity, task, self.stamps.next(now_ms()), entry)
         if isinstance(entry, Result) and entry.verdict == "keep":
             self.adopted += entry.replicates is not None
             self.kept += entry.replicates is None
@@ -280,7 +293,8 @@ class _Node:
                 self.feed.show(event)
 
     async def _announce(self, presence: Presence) -> None:
-        await self.network.announce(write(self.identity, self.state.task.fingerprint, now_ms(), presence))
+        time_ms = self.stamps.next(now_ms())
+        await self.network.announce(write(self.identity, self.state.task.fingerprint, time_ms, presence))
 
     async def _hear(self) -> None:
         async for event in self.network.events:
@@ -297,6 +311,12 @@ class _Node:
                     self.show("sync", peer=peer, received=received, sent=sent)
                 case PeerRejected(peer, reason, count):
                     self.trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)
+                case Contradicted(author, time_ms):
+                    self.trouble(
+                        f"{self.state.alias(author)} contradicts itself",
+                        f"two different records are signed for the millisecond {time_ms}: two nodes with one identity, "
+                        "or a node that says one thing here and another there; it is heard less from now on",
+                    )
                 case Trouble(what, why):
                     self.trouble(what, why)
                 case Notice(text):

@@ -98,6 +98,7 @@ class Trials:
             if self._execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", (*key, text)) is None:
                 return
             del self._unsaved[key]
+        self._told = False
 
     def _execute(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]] | None:
         """The rows, or None while the store cannot be used."""
@@ -118,7 +119,6 @@ class Trials:
                 self._told = True
                 self._trouble("trials", f"cannot use {self._path}: {words_for(error)}. Finished trials wait in memory")
             return None
-        self._told = False
         return rows
 
     def _workspace(self) -> Path:

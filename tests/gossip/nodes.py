@@ -14,30 +14,38 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.host.basic_host import BasicHost
 
 from gossip import upstream
+from gossip.door import Door
 from gossip.events import Event, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.log import Log
 from gossip.network import Network, Tuning, now_ms, open_network
 from gossip.record import Record, pack_body, sign
+from gossip.stamp import Stamps
 from gossip.swarmkey import SwarmKey
 
 TASK = bytes(32)
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 FAST = Tuning(heartbeat=0.3)
 _numbers = itertools.count()
+_stamps = Stamps()
 
 
 def record(signer: Identity, kind: str = "insight", *, time_ms: int | None = None, text: str = "") -> Record:
     """A new record of `signer`, different from all before."""
     body = pack_body({"n": next(_numbers), "text": text})
-    return sign(signer, kind, TASK, now_ms() if time_ms is None else time_ms, body)
+    return sign(signer, kind, TASK, _stamps.next(now_ms()) if time_ms is None else time_ms, body)
 
 
 def hardened(keys: KeyPair | None = None) -> BasicHost:
     """A host alone, as our nodes have it."""
     upstream.install()
     return upstream.noise_host(
-        keys or create_new_key_pair(), max_connections=10, admit=lambda peer: True, addresses=list
+        keys or create_new_key_pair(),
+        max_connections=10,
+        door=Door(),
+        admit=lambda peer: True,
+        blame=lambda peer, reason: None,
+        addresses=list,
     )
 
 
