@@ -29,6 +29,7 @@ from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from gossip import wire, yamux
@@ -107,7 +108,7 @@ def noise_host(
     host = new_host(
         key_pair=key_pair,
         sec_opt={NOISE_ID: Noise(key_pair, noise_privkey=new_x25519_key_pair().private_key)},
-        muxer_opt={TProtocol(YAMUX_ID): wire.LeanYamux},
+        muxer_opt={TProtocol(YAMUX_ID): Yamux},
         resource_manager=resources,
         # a watermark that is never passed: the library closes no connection on its own
         connection_config=ConnectionConfig(
