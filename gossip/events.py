@@ -48,11 +48,15 @@ class PresenceArrived:
 
 @dataclass(frozen=True)
 class SyncFinished:
-    """A whole history exchange with `peer`: how many records it brought that were new here, and took."""
+    """A history exchange with `peer`: how many records it brought that were new here, and took.
+
+    offset_ms: the peer's clock minus this node's, measured in passing: to half a round trip or so.
+    """
 
     peer: str
     received: int
     sent: int
+    offset_ms: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 
+from gossip.supervise import alone
 from gossip.upstream import reset
 
 MAX_FRAME: Final = 512 * 1024
@@ -47,6 +48,7 @@ class Frames:
         self._held = bytearray()
         self._can_send = budget
         self._can_receive = budget
+        self._ahead: trio.MemoryReceiveChannel[list[Any] | ConversationError] | None = None
 
     async def send(self, *message: Any) -> None:
         """Send one frame: a msgpack array. Raises PeerGone, ConversationError when the budget is spent."""
@@ -62,13 +64,48 @@ class Frames:
     async def receive(self) -> list[Any]:
         """The next frame, a non-empty array. Raises PeerGone at the end of the stream, PeerBroke for garbage."""
         with _in_time("sent nothing"):
-            length = int.from_bytes(await self._exactly(HEADER_BYTES), "big")
-            if length > MAX_FRAME:
-                raise PeerBroke(f"announced a frame of {length} bytes, of at most {MAX_FRAME}")
-            self._can_receive -= length
-            if self._can_receive < 0:
-                raise ConversationError("the byte budget of this conversation is spent")
-            body = await self._exactly(length)
+            if self._ahead is None:
+                return await self._next()
+            frame = await self._ahead.receive()
+        if isinstance(frame, ConversationError):
+            raise frame
+        return frame
+
+    @asynccontextmanager
+    async def reading_ahead(self, count: int) -> AsyncIterator[None]:
+        """Read up to `count` frames before they are asked for, so that the peer can send while this side works.
+
+        A reader that pauses for five seconds ends a libp2p transfer. Raises what the block raises.
+        """
+        put, self._ahead = trio.open_memory_channel[list[Any] | ConversationError](count)
+
+        async def read() -> None:
+            while True:
+                try:
+                    await put.send(await self._next())
+                except BaseLibp2pError as error:
+                    return await put.send(PeerGone(f"the stream ended ({type(error).__name__})"))
+                except ConversationError as error:
+                    return await put.send(error)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                yield
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise alone(group)  # noqa: B904 - the same error without its wrapping
+        finally:
+            self._ahead = None
+
+    async def _next(self) -> list[Any]:
+        length = int.from_bytes(await self._exactly(HEADER_BYTES), "big")
+        if length > MAX_FRAME:
+            raise PeerBroke(f"announced a frame of {length} bytes, of at most {MAX_FRAME}")
+        self._can_receive -= length
+        if self._can_receive < 0:
+            raise ConversationError("the byte budget of this conversation is spent")
+        body = await self._exactly(length)
         try:
             message = msgpack.unpackb(body, raw=False, use_list=True)
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:

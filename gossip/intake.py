@@ -14,6 +14,7 @@ from typing import Final, Literal
 import trio
 
 from gossip.events import Contradicted, Event, RecordArrived
+from gossip.items import Items
 from gossip.log import Log, LogBlocked
 from gossip.metrics import Metrics
 from gossip.quota import Quota
@@ -63,7 +64,8 @@ class Sifted:
 
 class Intake:
     """Checks and stores. `check` raises RecordError for a body that is not wanted; it must be pure, as it is also
-    called in worker threads. `waiting` says how many records the node has not looked at yet.
+    called in worker threads. `waiting` says how many records the node has not looked at yet. `clock` gives milliseconds
+    since 1970.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Intake:
         self.storage = Storage(log, put)
         self._log = log
         self._check = check
-        self._clock = clock
+        self.clock = clock
         self._put = put
         self._waiting = waiting
         self._metrics = metrics or Metrics()
@@ -90,14 +92,14 @@ class Intake:
     async def prepare(self) -> None:
         """Read from the log what has to be known before the first record comes. Raises LogError."""
         self.quota.load(await self.storage.read(self._log.usage))
-        since = self._clock() - GOSSIP_PAST_MS
+        since = self.clock() - GOSSIP_PAST_MS
         for record_id in await self.storage.read(partial(self._log.ids_since, since, MAX_REMEMBERED)):
             self._recent.add(record_id)
 
     def is_news(self, record: Record) -> bool:
         """Whether a record that came by gossip, not yet verified, is worth a closer look; touches no disk."""
         known = record.id in self._recent or record.id in self._refused
-        fresh = record.time_ms >= self._clock() - GOSSIP_PAST_MS  # what is older comes by history exchange
+        fresh = record.time_ms >= self.clock() - GOSSIP_PAST_MS  # what is older comes by history exchange
         return fresh and not known and self.quota.fits(record.author, len(record.raw))
 
     def know(self, record: Record) -> None:
@@ -106,7 +108,7 @@ class Intake:
 
     def verify(self, record: Record) -> None:
         """Check clock, kind, signature and body. Raises RecordError, and nothing else."""
-        check_clock(record, self._clock())
+        check_clock(record, self.clock())
         if record.kind not in STORED_KINDS:
             raise BadField(f"a {record.kind} record is not stored")
         verify(record)
@@ -173,9 +175,10 @@ class Intake:
                 self._refused.add(error.record.id)
         return sifted
 
-    def wants(self, record_id: bytes) -> bool:
-        """Whether a record that is not in the log is worth fetching."""
-        return record_id not in self._refused
+    async def wanted(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of `ids` that are worth fetching: not here, and not refused before. Raises LogError."""
+        unknown = [record_id for record_id in ids if record_id not in self._refused]
+        return await self.storage.read(partial(self._log.missing, unknown))
 
     async def room(self) -> None:
         """Wait until the node has looked at most of the records that came."""
@@ -183,25 +186,13 @@ class Intake:
         while self._waiting() > MAX_EVENTS_WAITING:  # noqa: ASYNC110 - rare, and the node sets no event
             await trio.sleep(0.05)
 
-    async def items(self) -> list[tuple[int, bytes]]:
-        """(time_ms, id) of every record in the log, ascending."""
-        return await self.storage.read(self._log.ids)
+    async def items(self) -> Items:
+        """(time_ms, id) of every record in the log, now and later. Raises LogError."""
+        return await self.storage.read(self._log.items)
 
     async def raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
         """Those of the records named by `ids`, in order, that fit in `max_bytes`; the first always. Raises LogError."""
-        return await self.storage.read(partial(self._raws, ids, max_bytes))
-
-    def _raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
-        found: list[bytes] = []
-        for record_id in ids:
-            record = self._log.get(record_id)
-            if record is None:
-                continue
-            max_bytes -= len(record.raw)
-            if found and max_bytes < 0:
-                break
-            found.append(record.raw)
-        return found
+        return await self.storage.read(partial(self._log.raws, ids, max_bytes))
 
     def _sift(self, raws: Sequence[bytes]) -> Sifted:
         sifted = Sifted([], [])

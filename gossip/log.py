@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from gossip.database import WAIT_SECONDS, failure_of, words_for
-from gossip.record import STORED_KINDS, BadField, Record, RecordError, parse
+from gossip.items import Items
+from gossip.record import STORED_KINDS, BadField, Record, RecordError, id_of, parse
 
 SCHEMA_VERSION: Final = 1
 SCHEMA: Final = f"""
@@ -57,6 +58,7 @@ class Log:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._items: Items | None = None
         if read_only and not path.exists():
             raise LogError(f"there is no log at {path}: has a node run with this --home?")
         try:
@@ -123,6 +125,7 @@ class Log:
                         if cursor.rowcount:
                             new.append(record)
                     self._connection.execute("COMMIT")
+                    self._note(new)
                 except BaseException:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
@@ -138,6 +141,26 @@ class Log:
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             except sqlite3.Error as error:
                 raise self._named("write to", error) from error
+
+    def items(self) -> Items:
+        """The (time_ms, id) of every record, for reconciliation: read once, then told of every append.
+
+        Hold its `lock` while reading it.
+        """
+        with self._lock:
+            if self._items is None:
+                try:
+                    rows = self._connection.execute("SELECT time_ms, id FROM records ORDER BY time_ms, id")
+                    self._items = Items((time_ms, record_id) for time_ms, record_id in rows)
+                except sqlite3.Error as error:
+                    raise self._named("read", error) from error
+            return self._items
+
+    def _note(self, new: Sequence[Record]) -> None:
+        if self._items is not None:
+            with self._items.lock:
+                for record in new:
+                    self._items.insert(record.time_ms, record.id)
 
     def get(self, record_id: bytes) -> Record | None:
         """The record of that id (32 bytes), if it is here."""
@@ -157,6 +180,19 @@ class Log:
     def has(self, record_id: bytes) -> bool:
         """Whether the record of that id is here."""
         return bool(self._rows("SELECT 1 FROM records WHERE id = ?", (record_id,)))
+
+    def raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
+        """The bytes of those of `ids` that are here, in order, as many as fit in `max_bytes`; the first always."""
+        found: list[bytes] = []
+        for record_id in ids:
+            for (raw,) in self._rows("SELECT raw FROM records WHERE id = ?", (record_id,)):
+                if id_of(raw) != record_id:
+                    raise self._not_that(record_id)
+                max_bytes -= len(raw)
+                if found and max_bytes < 0:
+                    return found
+                found.append(raw)
+        return found
 
     def missing(self, ids: Sequence[bytes]) -> list[bytes]:
         """Those of `ids` that are not here, in the order given."""
@@ -233,8 +269,11 @@ class Log:
         except (RecordError, TypeError) as error:
             raise LogDamaged(f"{self.path} is damaged: a row holds no record ({error})") from error
         if record.id != record_id:
-            raise LogDamaged(f"{self.path} is damaged: a row's bytes are not those of record {record_id.hex()[:8]}")
+            raise self._not_that(record_id)
         return record
+
+    def _not_that(self, record_id: bytes) -> LogDamaged:
+        return LogDamaged(f"{self.path} is damaged: a row's bytes are not those of record {record_id.hex()[:8]}")
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

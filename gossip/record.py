@@ -149,6 +149,11 @@ def check_clock(record: Record, now_ms: int) -> None:
         raise FromTheFuture(f"its time is {(record.time_ms - now_ms) / 60_000:.0f} minutes ahead of this node's clock")
 
 
+def id_of(raw: bytes) -> bytes:
+    """The id of a record's bytes, which are taken to be canonical: the signature is their last 66 bytes."""
+    return hashlib.sha256(DOMAIN + b"\x96" + raw[1:-66]).digest()
+
+
 def verify(record: Record) -> None:
     """Raise BadSignature unless the author signed the record."""
     try:

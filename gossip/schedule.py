@@ -1,11 +1,13 @@
 """When, and with whom, histories are exchanged.
 
 - With every new peer, led by the node that dialled; and again a little later, since libp2p drops what is published
-  between the first exchange and the peer's subscription.
+  between the first exchange and the peer's subscription. The other node leads later still: of two that dialled each
+  other at once, each may take the other for the one who dialled.
 - With a random peer every PERIOD_SECONDS, for what gossip has lost.
 - After an exchange that brought something new, with all other peers: it may be new to them too.
 """
 
+import math
 import random
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +19,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 
 from gossip import sync
-from gossip.events import Event, SyncFinished, Trouble
+from gossip.events import Event, Peer, SyncFinished, Trouble
 from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
 from gossip.host import Connections
 from gossip.intake import Intake
@@ -26,6 +28,7 @@ from gossip.supervise import reason_of
 
 PERIOD_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 5.0
+INBOUND_SECONDS: Final = 10.0
 RIPPLE_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 5.0
 MAX_RETRIES: Final = 5
@@ -61,6 +64,7 @@ class Schedule:
         self._new: set[ID] = set()
         self._leading: set[ID] = set()
         self._following: set[ID] = set()
+        self._other_version: set[ID] = set()
         self._changed = trio.Event()
         host.set_stream_handler(TProtocol(sync.PROTOCOL), self._follow)
 
@@ -91,20 +95,24 @@ class Schedule:
                         del self._due[peer]
                         self._leading.add(peer)
                         nursery.start_soon(self._lead, peer)
-                soonest = min(self._due.values(), default=now + PERIOD_SECONDS)
-                with trio.move_on_after(max(0.05, soonest - now) if len(self._leading) < LEADING else PERIOD_SECONDS):
+                soonest = min((due for peer, due in self._due.items() if peer not in self._leading), default=math.inf)
+                with trio.move_on_after(max(0.0, soonest - now) if len(self._leading) < LEADING else math.inf):
                     await changed.wait()
 
     async def _meet_new_peers(self) -> None:
-        met: set[ID] = set()
+        met: dict[ID, Peer] = {}
         while True:
             changed = self._connections.changed
             for peer_id, peer in self._connections.peers.items():
-                if peer_id not in met and not peer.inbound:
+                if met.get(peer_id) is peer:
+                    continue  # another value is a peer that left and came back
+                if peer.inbound:
+                    self.want(peer_id, INBOUND_SECONDS)
+                else:
                     self._new.add(peer_id)
                     self.want(peer_id)
-            met = set(self._connections.peers)
-            self._new &= met
+            met = dict(self._connections.peers)
+            self._new &= met.keys()
             await changed.wait()
 
     async def _meet_now_and_then(self) -> None:
@@ -136,7 +144,9 @@ class Schedule:
             self._metrics.sync_ended("leader", "done")
             self._retries.pop(peer, None)
             self._finished(peer, exchanged)
-            if peer in self._new:
+            if not exchanged.whole:
+                self.want(peer)
+            elif peer in self._new:
                 self._new.remove(peer)
                 self.want(peer, AGAIN_SECONDS)
         finally:
@@ -164,7 +174,7 @@ class Schedule:
                 self._following.discard(peer)
 
     def _finished(self, peer: ID, exchanged: sync.Exchanged) -> None:
-        self._put(SyncFinished(peer.to_base58(), exchanged.received, exchanged.sent))
+        self._put(SyncFinished(peer.to_base58(), exchanged.received, exchanged.sent, exchanged.offset_ms))
         if exchanged.received:
             for other in self._connections.peers:
                 if other != peer:
@@ -173,7 +183,8 @@ class Schedule:
     def _failed(self, peer: ID, error: ConversationError) -> None:
         self._judge(peer, error)
         retries = self._retries.get(peer, 0)
-        if peer in self._connections.peers and not isinstance(error, sync.OtherSwarm) and retries < MAX_RETRIES:
+        hopeless = isinstance(error, sync.OtherSwarm | sync.OtherVersion)
+        if peer in self._connections.peers and not hopeless and retries < MAX_RETRIES:
             self._retries[peer] = retries + 1
             self.want(peer, RETRY_SECONDS * 2**retries * random.uniform(0.5, 1.5))
         else:
@@ -182,6 +193,9 @@ class Schedule:
     def _judge(self, peer: ID, error: ConversationError) -> None:
         if isinstance(error, sync.OtherSwarm):
             self._foreign(peer, str(error))
+        elif isinstance(error, sync.OtherVersion) and peer not in self._other_version:
+            self._other_version.add(peer)
+            self._put(Trouble("sync", f"{error}; upgrade the older one ({peer})"))
         elif isinstance(error, PeerBroke):
             self._blame(peer, f"in a history exchange it {error}")
 
@@ -190,6 +204,8 @@ def _outcome(error: ConversationError) -> Outcome:
     match error:
         case sync.OtherSwarm():
             return "other_swarm"
+        case sync.OtherVersion():
+            return "other_version"
         case sync.Busy():
             return "busy"
         case PeerBroke():

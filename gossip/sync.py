@@ -1,37 +1,57 @@
 """History exchange between two nodes, `/arnode/sync/1`: after it, each has every record that the other had.
 
-A conversation of frames (gossip/frames.py); the node that opened the stream leads:
+A conversation of frames (gossip/frames.py); the node that opened the stream leads, and asks:
 
-    hello, version, swarm      both ways; a node of another swarm, or a busy one, answers `refuse, reason` instead
-    …                          reconciliation (gossip/reconcile.py): the leader learns what each side lacks
-    want, ids                  answered by `records, […]`: at least one and as many as fit a frame, in that order
-    give, […]                  answered by `took, new` when they are on disk
-    bye
+    hello, version, swarm, time    both ways; a node of another version or swarm, or a busy one, answers `refuse, …`
+    reconcile, message             answered by `reconcile, message`: Negentropy (gossip/reconcile.py)
+    want, ids                      answered by `records, […]`: at least one and as many as fit a frame, in that order
+    give, […]                      answered by `took, new` when they are on disk
+    bye                            not answered
 
-One frame is under way at a time, so nobody has to stop reading while records are checked and stored, and each batch is
-durable before the next: an interrupted exchange goes on where it stopped. Nothing is taken on trust: records are
-checked as any stranger's, only those that were asked for are fetched, and bytes and time are bounded.
+The leader has up to AHEAD requests under way, answered in order, and goes on comparing while it fetches and gives what
+was found so far. So wire, checks and disk work at the same time, and neither side holds more than a few batches. Each
+batch is durable before it counts; an interrupted exchange is continued by the next, which finds less to do. Nothing is
+taken on trust: records are checked as any stranger's, only those that were asked for are fetched, and bytes, time and
+idle talk are bounded.
 """
 
+import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import trio
 
 from gossip import reconcile
 from gossip.frames import ConversationError, Frames, PeerBroke
 from gossip.intake import Intake, Refused
+from gossip.items import ID_BYTES, Items
+from gossip.reconcile import Progress
 from gossip.record import FromTheFuture
 
 PROTOCOL: Final = "/arnode/sync/1"
 VERSION: Final = 1
 SESSION_SECONDS: Final = 600.0
 SESSION_BYTES: Final = 512 * 1024 * 1024
-BATCH_RECORDS: Final = 128
-BATCH_BYTES: Final = 256 * 1024
+LEAVE_AFTER_SECONDS: Final = 450.0
+LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
+BATCH_RECORDS: Final = 256
+BATCH_BYTES: Final = 384 * 1024
+AHEAD: Final = 4
+ENOUGH_FOUND: Final = 4096
 
 
 class OtherSwarm(ConversationError):
     """The peer belongs to another swarm, so nothing is exchanged."""
+
+
+class OtherVersion(ConversationError):
+    """The peer speaks another version of this protocol, so nothing is exchanged. version: the peer's."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the peer speaks version {version} of history exchange, this node {VERSION}")
+        self.version = version
 
 
 class Busy(ConversationError):
@@ -40,36 +60,50 @@ class Busy(ConversationError):
 
 @dataclass(frozen=True)
 class Exchanged:
-    """How many records came that were new here, and how many the other side took that were new there."""
+    """How many records came that were new here, and how many the other side took that were new there.
+
+    offset_ms: the peer's clock minus this node's; good to half a round trip on the leader's side, to the time that a
+    frame travels on the follower's. whole: False if the leader stopped early and there is more to exchange.
+    """
 
     received: int
     sent: int
+    offset_ms: int = 0
+    whole: bool = True
 
 
 async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchanged:
     """Exchange histories with `peer`. Raises ConversationError, LogError."""
-    await frames.send("hello", VERSION, swarm)
+    asked_ms = intake.clock()
+    await frames.send("hello", VERSION, swarm, asked_ms)
     match await frames.receive():
-        case ["hello", int(), str(theirs)]:
+        case ["hello", int(version), *_] if version != VERSION:
+            raise OtherVersion(version)
+        case ["hello", int(), str(theirs), int(time_ms)] if _is_time(time_ms):
             _same_swarm(theirs, swarm)
-        case ["refuse", "swarm", str(theirs)]:
+        case ["refuse", "version", int(version)] if version != VERSION:
+            raise OtherVersion(version)
+        case ["refuse", "swarm", str(theirs)] if theirs != swarm:
             _same_swarm(theirs, swarm)
-            raise PeerBroke("refused its own swarm")
         case ["refuse", "busy"]:
             raise Busy("the peer is busy")
         case _:
             raise PeerBroke("did not say hello")
-    difference = await reconcile.ask(frames, await intake.items())
-    received = await _fetch(frames, intake, [i for i in difference.wanted if intake.wants(i)], peer)
-    sent = await _give(frames, intake, difference.offered)
-    await frames.send("bye")
-    return Exchanged(received, sent)
+    offset_ms = time_ms - (asked_ms + intake.clock()) // 2
+    async with frames.reading_ahead(AHEAD):
+        leader = _Leader(frames, intake, await intake.items(), peer)
+        await leader.run()
+        await frames.send("bye")
+    return Exchanged(leader.received, leader.sent, offset_ms, leader.whole)
 
 
 async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy: bool) -> Exchanged:
     """The other side of `lead`. Raises ConversationError, LogError."""
     match await frames.receive():
-        case ["hello", int(), str(theirs)]:
+        case ["hello", int(version), *_] if version != VERSION:
+            await frames.send("refuse", "version", VERSION)
+            raise OtherVersion(version)
+        case ["hello", int(), str(theirs), int(time_ms)] if _is_time(time_ms):
             if theirs != swarm:
                 await frames.send("refuse", "swarm", swarm)
                 _same_swarm(theirs, swarm)
@@ -78,61 +112,120 @@ async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy:
     if busy:
         await frames.send("refuse", "busy")
         raise Busy("this node is busy")
-    await frames.send("hello", VERSION, swarm)
-    await reconcile.answer(frames, await intake.items())
+    offset_ms = time_ms - intake.clock()
+    await frames.send("hello", VERSION, swarm, intake.clock())
+    async with frames.reading_ahead(AHEAD):
+        received, sent = await _serve(frames, intake, await intake.items(), peer)
+    return Exchanged(received, sent, offset_ms)
+
+
+class _Leader:
+    """The asking side after the greeting: what is known to differ, and the requests under way."""
+
+    def __init__(self, frames: Frames, intake: Intake, items: Items, peer: str) -> None:
+        self.received = 0
+        self.sent = 0
+        self.whole = True
+        self._frames = frames
+        self._intake = intake
+        self._items = items
+        self._peer = peer
+        self._progress = Progress()
+        self._message: bytes | None = None
+        self._need: deque[bytes] = deque()
+        self._have: deque[bytes] = deque()
+        self._given: set[bytes] = set()
+        self._asked: deque[tuple[str, Sequence[bytes]]] = deque()
+        self._carried = 0
+        self._started = trio.current_time()
+
+    async def run(self) -> None:
+        """Until nothing differs any more, or so much was exchanged that another conversation should go on."""
+        self._message = await reconcile.begin(self._items)
+        while True:
+            while len(self._asked) < AHEAD and (request := await self._next_request()):
+                word, content, batch = request
+                await self._frames.send(word, content)
+                self._asked.append((word, batch))
+            if not self._asked:
+                return
+            word, batch = self._asked.popleft()
+            await self._settle(word, batch, await self._frames.receive())
+
+    async def _next_request(self) -> tuple[str, Any, Sequence[bytes]] | None:
+        """Word and content of the next frame, and the ids that it is about."""
+        tired = self._carried > LEAVE_AFTER_BYTES or trio.current_time() - self._started > LEAVE_AFTER_SECONDS
+        if tired or self._intake.storage.blocked:
+            self.whole = False
+            return None
+        if self._message is not None and len(self._need) + len(self._have) < ENOUGH_FOUND:
+            self._progress.message()
+            message, self._message = self._message, None
+            return "reconcile", message, ()
+        while self._need:
+            await self._intake.room()
+            if batch := await self._intake.wanted(_first(self._need, BATCH_RECORDS)):
+                return "want", b"".join(batch), batch
+        while self._have:
+            batch = _first(self._have, BATCH_RECORDS)
+            if raws := await self._intake.raws(batch, BATCH_BYTES):
+                self._have.extendleft(reversed(batch[len(raws) :]))
+                self._carried += sum(map(len, raws))
+                return "give", raws, batch[: len(raws)]
+        return None
+
+    async def _settle(self, word: str, batch: Sequence[bytes], answer: list[Any]) -> None:
+        match word, answer:
+            case "reconcile", ["reconcile", bytes(message)]:
+                step = await reconcile.compare(self._items, message)
+                self._message = step.message
+                # in any order, so that of two exchanges at once each fetches another half
+                self._need.extend(random.sample(step.need, len(step.need)))
+                fresh = [record_id for record_id in step.have if record_id not in self._given]
+                self._given.update(fresh)
+                self._have.extend(fresh)
+            case "want", ["records", list(raws)] if _is_batch(raws) and len(raws) <= len(batch):
+                self._need.extendleft(reversed(batch[len(raws) :]))
+                self._carried += sum(map(len, raws))
+                self.received += await _take(self._intake, raws, batch[: len(raws)], self._peer)
+                self._progress.record()
+            case "give", ["took", int(new)] if 0 <= new <= len(batch):
+                self.sent += new
+                self._progress.record()
+            case _:
+                raise PeerBroke(f"did not answer {word!r} with what was asked for")
+
+
+async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tuple[int, int]:
+    """Answer the leader's requests until it says goodbye; how many records came and went."""
+    progress = Progress()
     received = sent = 0
     while True:
         match await frames.receive():
-            case ["want", bytes(ids)] if ids and not len(ids) % 32 and len(ids) <= 32 * BATCH_RECORDS:
-                named = [ids[start : start + 32] for start in range(0, len(ids), 32)]
+            case ["reconcile", bytes(message)]:
+                progress.message()
+                await frames.send("reconcile", await reconcile.answer(items, message))
+            case ["want", bytes(ids)] if ids and not len(ids) % ID_BYTES and len(ids) <= ID_BYTES * BATCH_RECORDS:
+                named = [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
                 raws = await intake.raws(named, BATCH_BYTES)
                 if not raws:
                     raise PeerBroke("wants records that were not offered")
                 await frames.send("records", raws)
+                progress.record()
                 sent += len(raws)
             case ["give", list(raws)] if _is_batch(raws):
                 new = await _take(intake, raws, None, peer)
                 await frames.send("took", new)
+                progress.record()
                 received += new
             case ["bye"]:
-                return Exchanged(received, sent)
+                return received, sent
             case _:
                 raise PeerBroke("sent a frame that has no meaning here")
 
 
-async def _fetch(frames: Frames, intake: Intake, wanted: Sequence[bytes], peer: str) -> int:
-    received = 0
-    outstanding = dict.fromkeys(wanted)
-    while outstanding:
-        await intake.room()
-        batch = [record_id for record_id, _ in zip(outstanding, range(BATCH_RECORDS), strict=False)]
-        await frames.send("want", b"".join(batch))
-        match await frames.receive():
-            case ["records", list(raws)] if _is_batch(raws):
-                received += await _take(intake, raws, batch, peer)
-                for record_id in batch[: len(raws)]:
-                    del outstanding[record_id]
-            case _:
-                raise PeerBroke("did not send the records that it offered")
-    return received
-
-
-async def _give(frames: Frames, intake: Intake, offered: Sequence[bytes]) -> int:
-    sent = start = 0
-    while start < len(offered):
-        raws = await intake.raws(offered[start : start + BATCH_RECORDS], BATCH_BYTES)
-        start += len(raws)
-        await frames.send("give", raws)
-        match await frames.receive():
-            case ["took", int(new)] if 0 <= new <= len(raws):
-                sent += new
-            case _:
-                raise PeerBroke("did not take the records that it lacks")
-    return sent
-
-
 async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None, peer: str) -> int:
-    """Check and store a batch, which must be the first of `asked` in order if given; returns how many were new."""
+    """Check and store a batch, which must be of the ids `asked`, if given; returns how many were new."""
     sifted = await intake.sift(raws)
     for error in sifted.refused:
         # a body that only this node refuses, or a clock that is off, is no proof of bad will
@@ -140,13 +233,21 @@ async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None
             raise PeerBroke(f"sent an invalid record ({type(error).__name__}: {error})")
     if asked is not None:
         ids = {record.id for record in sifted.good} | {e.record.id for e in sifted.refused if isinstance(e, Refused)}
-        if not ids <= set(asked[: len(raws)]):
+        if not ids <= set(asked):
             raise PeerBroke("sent records that nobody asked for")
     return len(await intake.store(sifted.good, "sync", peer))
 
 
+def _first(ids: deque[bytes], count: int) -> list[bytes]:
+    return [ids.popleft() for _ in range(min(count, len(ids)))]
+
+
 def _is_batch(raws: Sequence[object]) -> bool:
     return 0 < len(raws) <= BATCH_RECORDS and all(isinstance(raw, bytes) for raw in raws)
+
+
+def _is_time(value: int) -> bool:
+    return type(value) is int and 0 < value < 2**63
 
 
 def _same_swarm(theirs: str, ours: str) -> None:

@@ -17,6 +17,7 @@ from gossip.events import PeerRejected, SyncFinished, Trouble
 from gossip.frames import Frames, PeerGone
 from gossip.host import AddressError, parse_peer_address, peer_id_of, reachable
 from gossip.identity import new_identity
+from gossip.network import now_ms
 from tests.gossip import bare
 from tests.gossip.nodes import field_of_nodes, node, record
 
@@ -89,11 +90,8 @@ async def give(host: BasicHost, peer: ID, raw: bytes) -> None:
     """Lead an exchange with `peer` in which it is given these bytes for a record."""
     stream = await host.new_stream(peer, [TProtocol(sync.PROTOCOL)])
     frames = Frames(stream, budget=1 << 24)
-    await frames.send("hello", 1, "test")
+    await frames.send("hello", sync.VERSION, "test", now_ms())
     await frames.receive()
-    await frames.send("ids?")
-    while (await frames.receive())[1]:
-        pass
     await frames.send("give", [raw])
     await frames.receive()
     await frames.send("bye")

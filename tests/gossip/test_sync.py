@@ -1,6 +1,7 @@
 """History exchange over in-memory streams, with peers that lie, stall, talk nonsense or never end."""
 
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,24 +95,28 @@ async def exchange(left: Side, right: Side, *, swarms: tuple[str, str] = ("s", "
     return results
 
 
+async def counts(left: Side, right: Side) -> list[tuple[int, int]]:
+    """Exchange, and what each side received and sent."""
+    return [(done.received, done.sent) for done in await exchange(left, right)]
+
+
 async def test_both_sides_end_with_the_union_in_bounded_frames(tmp_path: Path) -> None:
     records = [record(AUTHOR, text="x" * (n * 97 % 5000)) for n in range(700)]
     async with side(tmp_path, records[:500]) as left, side(tmp_path, records[300:]) as right:
-        results = await exchange(left, right)
-        assert results == [sync.Exchanged(200, 300), sync.Exchanged(300, 200)]
+        assert await counts(left, right) == [(200, 300), (300, 200)]
         assert left.log.ids() == right.log.ids()
         assert left.log.count() == 700
         assert left.events.records_waiting == 200
         first = await left.events.receive()
         assert isinstance(first, RecordArrived)
         assert (first.via, first.peer) == ("sync", "right")
-        assert await exchange(left, right) == [sync.Exchanged(0, 0), sync.Exchanged(0, 0)]
+        assert await counts(left, right) == [(0, 0), (0, 0)]
 
 
 async def test_the_largest_records_fit(tmp_path: Path) -> None:
     records = [record(AUTHOR, text="x" * 65_000) for _ in range(20)]
     async with side(tmp_path, records[:10]) as left, side(tmp_path, records[10:]) as right:
-        assert await exchange(left, right) == [sync.Exchanged(10, 10), sync.Exchanged(10, 10)]
+        assert await counts(left, right) == [(10, 10), (10, 10)]
 
 
 POOL = [record(AUTHOR) for _ in range(12)]
@@ -150,8 +155,8 @@ async def test_what_the_check_refuses_is_not_stored_and_not_fetched_again(tmp_pa
             raise RecordError("not this one")
 
     async with side(tmp_path, [], refuse) as left, side(tmp_path, POOL[:3]) as right:
-        assert await exchange(left, right) == [sync.Exchanged(2, 0), sync.Exchanged(0, 3)]
-        assert await exchange(left, right) == [sync.Exchanged(0, 0), sync.Exchanged(0, 0)]
+        assert await counts(left, right) == [(2, 0), (0, 3)]
+        assert await counts(left, right) == [(0, 0), (0, 0)]
 
 
 # ---- peers that do not keep to it ----
@@ -190,12 +195,22 @@ async def _quietly(liar: Callable[[Frames], Awaitable[None]], stream: MemoryStre
     await trio.sleep_forever()
 
 
-async def _offer(frames: Frames, ids: bytes, *answers: Any) -> None:
+async def _greet(frames: Frames) -> None:
+    """As a follower: hello, and the first question."""
     await frames.receive()
-    await frames.send("hello", 1, "s")
-    await frames.receive()
-    await frames.send("ids", ids)
-    await frames.send("ids", b"")
+    await frames.send("hello", sync.VERSION, "s", now_ms())
+    assert (await frames.receive())[0] == "reconcile"
+
+
+def _ids(*ids: bytes) -> bytes:
+    """A Negentropy message that lists these as all there is."""
+    return b"\x61\x00\x00\x02" + bytes([128 | len(ids) >> 7, len(ids) & 127][len(ids) < 128 :]) + b"".join(ids)
+
+
+async def _offer(frames: Frames, ids: Sequence[bytes], *answers: Any) -> None:
+    """A follower that claims to have `ids`, and gives these answers to what it is asked next."""
+    await _greet(frames)
+    await frames.send("reconcile", _ids(*ids))
     for answer in answers:
         await frames.receive()
         await frames.send(*answer)
@@ -204,16 +219,34 @@ async def _offer(frames: Frames, ids: bytes, *answers: Any) -> None:
 OTHER = record(AUTHOR)
 BAD_SIGNATURE = Record(OTHER.kind, OTHER.task, OTHER.author, OTHER.time_ms, OTHER.body, bytes(64))
 
+
+async def _reconcile(frames: Frames, message: Any) -> None:
+    await _greet(frames)
+    await frames.send("reconcile", message)
+
+
 LIES: dict[str, Callable[[Frames], Awaitable[None]]] = {
     "no hello": lambda frames: frames.send("good morning"),
-    "hello of wrong types": lambda frames: frames.send("hello", "1", 2),
-    "ids that are no ids": lambda frames: _offer(frames, b"x" * 33),
-    "records that do not exist": lambda frames: _offer(frames, bytes(32), ("records", [])),
-    "other records than asked for": lambda frames: _offer(frames, POOL[0].id, ("records", [POOL[1].raw])),
-    "more records than asked for": lambda frames: _offer(frames, POOL[0].id, ("records", [POOL[0].raw, POOL[1].raw])),
-    "garbage for records": lambda frames: _offer(frames, POOL[0].id, ("records", [b"garbage"])),
-    "text for records": lambda frames: _offer(frames, POOL[0].id, ("records", ["text"])),
-    "a forged record": lambda frames: _offer(frames, OTHER.id, ("records", [BAD_SIGNATURE.raw])),
+    "hello of wrong types": lambda frames: frames.send("hello", "1", 2, 3),
+    "hello without a time": lambda frames: frames.send("hello", sync.VERSION, "s"),
+    "hello with a garbled time": lambda frames: frames.send("hello", sync.VERSION, "s", b"noon"),
+    "hello with a time before all": lambda frames: frames.send("hello", sync.VERSION, "s", 0),
+    "hello with a truth for a time": lambda frames: frames.send("hello", sync.VERSION, "s", True),
+    "refusing its own swarm": lambda frames: frames.send("refuse", "swarm", "s"),
+    "refusing its own version": lambda frames: frames.send("refuse", "version", sync.VERSION),
+    "text for a message": lambda frames: _reconcile(frames, "text"),
+    "garbage for a message": lambda frames: _reconcile(frames, b"\x61\xff\xff"),
+    "no message": lambda frames: _reconcile(frames, b""),
+    "another version of Negentropy": lambda frames: _reconcile(frames, b"\x62"),
+    "a message that is too large": lambda frames: _reconcile(frames, b"\x61" * (reconcile.MAX_MESSAGE + 1)),
+    "an id twice": lambda frames: _offer(frames, [POOL[0].id, POOL[0].id]),
+    "records that do not exist": lambda frames: _offer(frames, [bytes(32)], ("records", [])),
+    "other records than asked for": lambda frames: _offer(frames, [POOL[0].id], ("records", [POOL[1].raw])),
+    "more than asked for": lambda frames: _offer(frames, [POOL[0].id], ("records", [POOL[0].raw, POOL[1].raw])),
+    "garbage for records": lambda frames: _offer(frames, [POOL[0].id], ("records", [b"garbage"])),
+    "text for records": lambda frames: _offer(frames, [POOL[0].id], ("records", ["text"])),
+    "a forged record": lambda frames: _offer(frames, [OTHER.id], ("records", [BAD_SIGNATURE.raw])),
+    "another answer": lambda frames: _offer(frames, [POOL[0].id], ("took", 1)),
 }
 
 
@@ -226,11 +259,8 @@ async def test_a_leader_is_not_taken_in(lie: str, tmp_path: Path) -> None:
 
 
 async def _ask(frames: Frames, *wishes: Any) -> None:
-    await frames.send("hello", 1, "s")
+    await frames.send("hello", sync.VERSION, "s", now_ms())
     await frames.receive()
-    await frames.send("ids?")
-    while (await frames.receive())[1]:
-        pass
     for wish in wishes:
         await frames.send(*wish)
         await frames.receive()
@@ -242,6 +272,9 @@ WISHES: dict[str, tuple[Any, ...]] = {
     "too many": ("want", bytes(32 * (sync.BATCH_RECORDS + 1))),
     "what is not here": ("want", bytes(32)),
     "an unknown word": ("please", 1),
+    "garbage for a message": ("reconcile", b"\x61garbage"),
+    "text for a message": ("reconcile", "text"),
+    "a message that is too large": ("reconcile", b"\x61" * (reconcile.MAX_MESSAGE + 1)),
     "no records to give": ("give", []),
     "numbers to give": ("give", [1, 2]),
     "too many to give": ("give", [b"x"] * (sync.BATCH_RECORDS + 1)),
@@ -259,19 +292,24 @@ async def test_a_follower_is_not_taken_in(wish: str, tmp_path: Path) -> None:
 
 
 async def test_each_batch_stays_when_the_exchange_breaks_off_and_the_next_goes_on(tmp_path: Path) -> None:
-    records = sorted((record(AUTHOR) for _ in range(300)), key=lambda r: (r.time_ms, r.id))
+    records = [record(AUTHOR) for _ in range(600)]
+    by_id = {r.id: r for r in records}
+    asked: list[bytes] = []
 
     async def breaks_off(frames: Frames) -> None:
-        first = [r.raw for r in records[: sync.BATCH_RECORDS]]
-        await _offer(frames, b"".join(r.id for r in records), ("records", first), ("records", ["nonsense"]))
+        await _greet(frames)
+        await frames.send("reconcile", _ids(*by_id))
+        word, wanted = await frames.receive()
+        assert word == "want"
+        asked.extend(wanted[start : start + 32] for start in range(0, len(wanted), 32))
+        await frames.send("records", [by_id[i].raw for i in asked])
+        await frames.send("nonsense")
 
     async with side(tmp_path) as near, side(tmp_path, records) as far:
         assert isinstance(await lead_against(near, breaks_off), PeerBroke)
-        assert near.log.count() == sync.BATCH_RECORDS
-        assert await exchange(near, far) == [
-            sync.Exchanged(300 - sync.BATCH_RECORDS, 0),
-            sync.Exchanged(0, 300 - sync.BATCH_RECORDS),
-        ]
+        assert near.log.count() == len(asked) == sync.BATCH_RECORDS
+        left = 600 - sync.BATCH_RECORDS
+        assert await counts(near, far) == [(left, 0), (0, left)]
 
 
 async def test_a_silent_peer_is_left(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -347,20 +385,30 @@ async def test_the_byte_budget_bounds_both_directions() -> None:
         await near.send("x" * 300)
 
 
-async def test_a_claim_of_endless_ids_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "MAX_IDS", 1000)
-
+async def test_a_follower_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
     async def endless(frames: Frames) -> None:
-        await frames.receive()
-        for page in range(10_000):
-            await frames.send("ids", b"".join((100 * page + n).to_bytes(32, "big") for n in range(100)))
+        await _greet(frames)
+        while True:
+            await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))
+            await frames.receive()
 
-    ours, theirs = stream_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(endless, Frames(theirs, budget=BUDGET))
-        with pytest.raises(PeerBroke, match="more than 1000"):
-            await reconcile.ask(Frames(ours, budget=BUDGET), [])
-        nursery.cancel_scope.cancel()
+    async with side(tmp_path, POOL) as near:
+        error = await lead_against(near, endless)
+        assert isinstance(error, PeerBroke)
+        assert "led to no record" in str(error)
+
+
+async def test_a_leader_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
+    async def endless(frames: Frames) -> None:
+        await frames.send("hello", sync.VERSION, "s", now_ms())
+        while True:
+            await frames.receive()
+            await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))
+
+    async with side(tmp_path, POOL) as near:
+        error = await follow_against(near, endless)
+        assert isinstance(error, PeerBroke)
+        assert "led to no record" in str(error)
 
 
 async def test_fetching_waits_for_a_node_that_has_not_read_its_events(

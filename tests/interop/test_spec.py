@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from agent.entries import BODIES, Body
-from gossip import flood, frames, guard, host, mesh, peers, reach, record, sync, upstream
+from gossip import flood, frames, guard, host, mesh, peers, reach, reconcile, record, sync, upstream
 from tests.interop import vectors
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -26,6 +26,10 @@ LIMITS: Final = {
     "history exchange, time": sync.SESSION_SECONDS,
     "history exchange, bytes in each direction": sync.SESSION_BYTES,
     "records of a frame": sync.BATCH_RECORDS,
+    "bytes of records in an answer, if more than one": sync.BATCH_BYTES,
+    "requests of a history exchange under way": sync.AHEAD,
+    "message of Negentropy": reconcile.MAX_MESSAGE,
+    "messages of Negentropy in a row that lead to no record": reconcile.MAX_BARREN,
     "envelopes of an answer": peers.MAX_NAMED,
     "envelope": peers.MAX_ENVELOPE,
     "connections of a node": host.MAX_CONNECTIONS,
