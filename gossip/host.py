@@ -31,6 +31,8 @@ CLOSE_SECONDS: Final = 2.0
 # An Ed25519 peer id is the key itself in an identity multihash (libp2p peer-ids specification).
 ED25519_PREFIX: Final = bytes.fromhex("002408011220")
 
+DIALLED: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
+
 
 class ListenError(Exception):
     """The node cannot listen where it was told to; the message says why and what to do."""
@@ -46,11 +48,18 @@ def peer_id_of(author: bytes) -> str:
 
 
 def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
-    """Split `/ip4/…/tcp/…/p2p/ID` into peer id and address. Raises AddressError."""
+    """Split `/ip4/…/tcp/…/p2p/ID`, or the same with `/ip6`, `/dns`, `/dns4` or `/dns6`, into peer id and address.
+
+    Raises AddressError.
+    """
     try:
         address = Multiaddr(text)
+        names = [protocol.name for protocol in address.protocols()]
+        if len(names) != 3 or names[0] not in DIALLED or names[1:] != ["tcp", "p2p"]:
+            raise ValueError(
+                f"it is /{'/'.join(names)}, and only /{', /'.join(DIALLED)} with /tcp and /p2p are dialled"
+            )
         peer = address.value_for_protocol("p2p")
-        address.value_for_protocol("tcp")
         identifier = ID.from_string(str(peer))
     except (MultiaddrError, ValueError, LookupError) as error:
         raise AddressError(

@@ -181,6 +181,12 @@ class Mesh:
                 self._put(Trouble("gossip", f"{self._lost} records came too fast to be stored; sync will fetch them"))
                 self._lost = 0
 
+    def members(self) -> set[str]:
+        """The peer ids that GossipSub's mesh of this node consists of, in either topic."""
+        router = None if self.flood is None else self.flood.router
+        meshes = router.mesh if isinstance(router, Router) else {}
+        return {str(peer) for topic in (self.records, self.presence) for peer in meshes.get(topic, ())}
+
     async def publish(self, record: Record) -> None:
         """Send a record of this node to the swarm; waits a moment while peers have much to read.
 

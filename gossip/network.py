@@ -15,7 +15,8 @@ import trio
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
-from gossip import upstream
+from gossip import crowd, liveness, upstream
+from gossip.addressbook import AddressBook, BookError
 from gossip.door import LOCAL, PUBLIC, Door, Width
 from gossip.events import Event, EventQueue, Peer, PeerRejected, Trouble
 from gossip.guard import Guard, Origin, origin_of
@@ -45,6 +46,7 @@ from gossip.swarmkey import SwarmKey
 __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
 HEARTBEAT_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 15.0
 BROKEN_PROTOCOL: Final = 5.0
 BROKEN_MUXING: Final = 10.0
 OTHER_SWARM: Final = 1000.0
@@ -59,7 +61,9 @@ def now_ms() -> int:
 class Tuning:
     """What tests and large machines set differently.
 
-    public, local: what one address may do, and one of this machine or a private network. limits: of an author.
+    public, local: what one address may do, and one of this machine or a private network. limits: of an author. grace:
+    how long a newcomer stays at least where it is crowded. ping, patience: how often a peer is pinged, and how long its
+    answer may take. Times are seconds.
     """
 
     max_connections: int = MAX_CONNECTIONS
@@ -67,6 +71,9 @@ class Tuning:
     public: Width = PUBLIC
     local: Width = LOCAL
     limits: Limits = LIMITS
+    grace: float = GRACE_SECONDS
+    ping: float = liveness.EVERY_SECONDS
+    patience: float = liveness.ANSWER_SECONDS
 
 
 @asynccontextmanager
@@ -81,16 +88,19 @@ async def open_network(
     clock: Callable[[], int] = now_ms,
     tuning: Tuning = Tuning(),
     key: SwarmKey | None = None,
+    book: AddressBook | None = None,
 ) -> AsyncIterator["Network"]:
     """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
 
     `check` raises RecordError for a record whose body the node does not accept; it must be pure, since it is also
     called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
     tried again for as long as the block lasts. With a `key` the swarm is private: only nodes that hold it can connect.
-    Raises ListenError, AddressError.
+    `book` remembers peers from one block to the next. Raises ListenError, AddressError.
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
-    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key)
+    known = AddressBook() if book is None else book
+    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key, known)
+    network._open_book()
     await network._intake.prepare()
     try:
         async with trio.open_nursery() as nursery:
@@ -122,6 +132,7 @@ class Network:
         clock: Callable[[], int],
         tuning: Tuning,
         key: SwarmKey | None,
+        book: AddressBook,
     ) -> None:
         self.addresses: list[str] = []
         self.events = EventQueue()
@@ -133,6 +144,7 @@ class Network:
         self._clock = clock
         self._tuning = tuning
         self._key = key
+        self._book = book
         self._guard = Guard()
         self._door = Door(self._shut, public=tuning.public, local=tuning.local)
         self._connections = Connections(self._tell, clock, self._allowed)
@@ -146,6 +158,12 @@ class Network:
         self._scope = trio.CancelScope(shield=True)
         self._to_disconnect, self._disconnects = trio.open_memory_channel[ID](1000)
         self._measure(log)
+
+    def _open_book(self) -> None:
+        try:
+            self._book.load(self._clock())
+        except BookError as error:
+            self._report("address book", str(error))
 
     def _measure(self, log: Log) -> None:
         metrics, connections, mesh, events = self.metrics, self._connections, self._mesh, self.events
@@ -202,6 +220,11 @@ class Network:
                     self._connections,
                     self._swarm,
                     self._contacts,
+                    self._book,
+                    keep=crowd.room(self._tuning.max_connections),
+                    grace=self._tuning.grace,
+                    useful=self._mesh.members,
+                    clock=self._clock,
                     allowed=self._allowed,
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     report=self._report,
@@ -214,10 +237,11 @@ class Network:
                     self._swarm,
                     put=self._tell,
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
-                    foreign=partial(self._blame, weight=OTHER_SWARM),
+                    foreign=self._foreign,
                     metrics=self.metrics,
                 )
                 DialBack(host, partial(self._blame, weight=BROKEN_PROTOCOL))
+                pings = {"every": self._tuning.ping, "patience": self._tuning.patience}
                 await listen_on(host, self._listen)
                 self._listen = [str(address) for address in host.get_transport_addrs()]
                 self.addresses = [str(address) for address in host.get_addrs()]
@@ -226,6 +250,10 @@ class Network:
                     ("watching the disk", self.storage.watch),
                     ("bootstrap", peers.stay_connected),
                     ("peer exchange", peers.explore),
+                    ("visits", peers.visit),
+                    ("room for newcomers", peers.keep_room),
+                    ("address book", peers.keep_book),
+                    ("liveness", partial(liveness.watch, host, self._connections, self._clock, **pings)),
                     ("sync", schedule.run),
                     ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
                 ):
@@ -250,6 +278,10 @@ class Network:
     def _report(self, what: str, why: str) -> None:
         self.metrics.troubles.inc()
         self._tell(Trouble(what, why))
+
+    def _foreign(self, peer: ID, reason: str) -> None:
+        self._book.forget(peer.to_base58())
+        self._blame(peer, reason, OTHER_SWARM)
 
     def _allowed(self, peer: ID) -> bool:
         return not self._guard.banned(peer.to_base58(), trio.current_time())

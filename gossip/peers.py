@@ -1,60 +1,73 @@
-"""Getting and staying connected: bootstrap peers, peers of peers, and the protocol `/arnode/peers/1` that names them.
+"""Getting and staying connected: bootstrap peers, peers of peers, and those in the address book.
 
-A question is `peers?, swarm`; the answer is `peers, […]`, each entry a peer's own signed peer record, so addresses can
-be withheld but not forged. A node asks its peers until it has WANTED_PEERS connections: nodes that know only one
-bootstrap address become a mesh that no longer needs it.
+A node looks for peers until it has WANTED_PEERS connections, so nodes that know only one address become a mesh that no
+longer needs it. Now and then it visits one more, so that two halves of a swarm find each other; and it lets go of what
+is too much (gossip/crowd.py). Who has lost everyone keeps trying everyone it ever met.
 """
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
-from google.protobuf.message import DecodeError
 from libp2p.abc import INetStream
-from libp2p.custom_types import TProtocol
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
-from libp2p.peer.envelope import consume_envelope
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
-from multiaddr.exceptions import Error as MultiaddrError
 
-from gossip import upstream
-from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
+from gossip import crowd, exchange, upstream
+from gossip.addressbook import AddressBook, BookError
+from gossip.dial import Unreachable, dial
+from gossip.frames import ConversationError, PeerBroke
 from gossip.host import Connections
 from gossip.metrics import Metrics
 
-PROTOCOL: Final = TProtocol("/arnode/peers/1")
 WANTED_PEERS: Final = 8
-MAX_NAMED: Final = 32
-MAX_ADDRESSES: Final = 8
-MAX_ENVELOPE: Final = 4096
-BUDGET: Final = 256 * 1024
-DIAL_SECONDS: Final = 5.0
-TALK_SECONDS: Final = 10.0
+DIALS_AT_ONCE: Final = 4
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 LONGEST_KNOWN_PAUSE: Final = 600.0
-EXPLORE_SECONDS: Final = 10.0
+FIRST_EXPLORE_SECONDS: Final = 3.0
+LONGEST_EXPLORE_SECONDS: Final = 60.0
 LONELY_SECONDS: Final = 1.0
-KNOWN_PEERS: Final = 1000
+VISIT_SECONDS: Final = 60.0
+SETTLED_MS: Final = 60_000
+LEFT_SECONDS: Final = 600.0
+SAVE_SECONDS: Final = 2.0
 
 Address = tuple[ID, Multiaddr]
 
 
 @dataclass
-class Contact:
-    """A peer that might be dialled: its addresses, and when the next try is due, by trio's clock."""
+class Backoff:
+    """Pauses that grow, each with a jitter of a quarter. Pure: the draw, from 0 to 1, is passed in."""
 
-    addresses: list[Multiaddr]
-    due: float = 0.0
-    pause: float = FIRST_PAUSE
+    longest: float
+    first: float = FIRST_PAUSE
+    pause: float = 0.0
+
+    def next(self, draw: float) -> float:
+        """How many seconds to wait before the next try."""
+        self.pause = min(1.6 * self.pause, self.longest) if self.pause else self.first
+        return self.pause * (0.75 + draw / 2)
+
+
+@dataclass
+class _Try:
+    """When a peer of the book was last dialled in vain, by trio's clock, and for how long it is left alone."""
+
+    at: float
+    pause: float
+    backoff: Backoff
 
 
 class Peers:
-    """Dials. `allowed` says whether a peer may be dialled; `report` hears (what, why) of bootstrap peers that fail."""
+    """Dials, asks and lets go. `allowed` says whether a peer may be dialled; `report` hears (what, why) of trouble.
+
+    useful: the peer ids that GossipSub's mesh relies on. clock: milliseconds since 1970.
+    """
 
     def __init__(
         self,
@@ -62,7 +75,12 @@ class Peers:
         connections: Connections,
         swarm: str,
         bootstrap: Sequence[Address],
+        book: AddressBook,
         *,
+        keep: int,
+        grace: float,
+        useful: Callable[[], set[str]],
+        clock: Callable[[], int],
         allowed: Callable[[ID], bool],
         blame: Callable[[ID, str], object],
         report: Callable[[str, str], object],
@@ -71,6 +89,11 @@ class Peers:
         self._host = host
         self._connections = connections
         self._swarm = swarm
+        self._book = book
+        self._keep = keep
+        self._grace = grace
+        self._useful = useful
+        self._clock = clock
         self._allowed = allowed
         self._blame = blame
         self._report = report
@@ -79,131 +102,197 @@ class Peers:
         for peer, address in bootstrap:
             if peer != host.get_id():
                 self._bootstrap.setdefault(peer, []).append(address)
-        self._known: dict[ID, Contact] = {}
-        host.set_stream_handler(PROTOCOL, self._answer)
+        self._tries: dict[str, _Try] = {}
+        self._left: dict[ID, float] = {}
+        host.set_stream_handler(exchange.PROTOCOL, self._answer)
+
+    # ---- bootstrap peers ----
 
     async def stay_connected(self) -> None:
-        """Keep a connection to every bootstrap peer. Runs until cancelled."""
+        """Keep a connection to every bootstrap peer that does not send this node away. Runs until cancelled."""
         async with trio.open_nursery() as nursery:
             for peer, addresses in self._bootstrap.items():
                 nursery.start_soon(self._stay_connected_to, peer, addresses)
             await trio.sleep_forever()
 
     async def _stay_connected_to(self, peer: ID, addresses: list[Multiaddr]) -> None:
-        pause = FIRST_PAUSE
-        failures = 0
+        backoff, complained = Backoff(LONGEST_PAUSE), False
         while True:
             while peer in self._connections.peers:
-                pause, failures = FIRST_PAUSE, 0
+                backoff, complained = Backoff(LONGEST_PAUSE), False
                 await self._connections.changed.wait()
-            if await self.dial(peer, addresses):
+            if self._sent_away_by(peer):
+                with trio.move_on_after(LONGEST_PAUSE * random.uniform(0.75, 1.25)):
+                    await self._connections.changed.wait()
                 continue
-            failures += 1
-            if failures == 1 and self._allowed(peer):
-                self._report(f"bootstrap peer {peer}", "it does not answer; trying again until it does")
-            await trio.sleep(pause * random.uniform(0.75, 1.25))
-            pause = min(1.6 * pause, LONGEST_PAUSE)
+            try:
+                changed = self._connections.changed
+                await self._dial(peer, addresses)
+                with trio.move_on_after(1):
+                    await changed.wait()
+                continue
+            except Unreachable as error:
+                if not complained and self._allowed(peer):
+                    self._report(f"bootstrap peer {peer}", f"it does not answer ({error}); trying again until it does")
+                    complained = True
+            await trio.sleep(backoff.next(random.random()))
+
+    def _sent_away_by(self, peer: ID) -> bool:
+        """Whether the peer has asked to be left alone for now; who is alone may come back."""
+        return bool(self._connections.peers) and self._left.get(peer, 0.0) > trio.current_time()
+
+    # ---- peers of peers, and the book ----
 
     async def explore(self) -> None:
-        """Ask peers for peers while there are fewer than WANTED_PEERS connections. Runs until cancelled.
-
-        Who was ever met is tried again too, so a node that lost everyone, its bootstrap peers included, finds back.
-        """
+        """Look for peers while there are fewer than WANTED_PEERS connections. Runs until cancelled."""
+        backoff = Backoff(LONGEST_EXPLORE_SECONDS, FIRST_EXPLORE_SECONDS)
         while True:
             changed = self._connections.changed
             connected = list(self._connections.peers)
             random.shuffle(connected)
-            self._learn(self._records_of(connected))
             for peer in connected:
-                if len(self._connections.peers) >= WANTED_PEERS:
+                self._learn(exchange.envelopes_of(self._host, [peer]), peer)
+            for peer in connected:
+                if not self._wants_more():
                     break
-                try:
-                    self._learn(await self._ask(peer))
-                except ConversationError as error:
-                    if isinstance(error, PeerBroke):
-                        self._blame(peer, str(error))
-                    continue
+                await self._ask(peer)
                 await self._dial_known()
             await self._dial_known()
-            with trio.move_on_after(EXPLORE_SECONDS * random.uniform(0.5, 1.5) if connected else LONELY_SECONDS):
+            with trio.move_on_after(backoff.next(random.random()) if connected else LONELY_SECONDS):
                 await changed.wait()
+                backoff = Backoff(LONGEST_EXPLORE_SECONDS, FIRST_EXPLORE_SECONDS)
             await trio.sleep(random.uniform(0.1, 0.5))  # let a burst of connections settle
 
+    def _wants_more(self) -> bool:
+        return len(self._connections.peers) < WANTED_PEERS
+
+    async def _ask(self, peer: ID) -> None:
+        try:
+            self._learn(await exchange.ask(self._host, peer, self._swarm), peer)
+        except ConversationError as error:
+            if isinstance(error, PeerBroke):
+                self._blame(peer, str(error))
+
+    def _learn(self, envelopes: Sequence[bytes], source: ID) -> None:
+        for named in exchange.read(envelopes):
+            if named.peer != self._host.get_id():
+                self._book.hear(str(named.peer), named.addresses, named.seq, str(source), self._clock())
+
     async def _dial_known(self) -> None:
-        candidates = list(self._known.items())
-        random.shuffle(candidates)
-        for peer, contact in candidates:
-            if len(self._connections.peers) >= WANTED_PEERS:
-                return
-            if peer in self._connections.peers:
-                contact.due, contact.pause = 0.0, FIRST_PAUSE
-                continue
-            if contact.due > trio.current_time():
-                continue
-            connected = await self.dial(peer, contact.addresses)
-            contact.pause = FIRST_PAUSE if connected else min(2 * contact.pause, LONGEST_KNOWN_PAUSE)
-            contact.due = trio.current_time() + contact.pause * random.uniform(0.75, 1.25)
+        waiting = self._due()
 
-    async def dial(self, peer: ID, addresses: Sequence[Multiaddr]) -> bool:
-        """Try each address until one connects to that very peer; whether there is a connection in the end.
+        async def work() -> None:
+            while waiting and self._wants_more():
+                await self._try(*waiting.pop())
 
-        One by one through `dial_addr`: the library's `connect` tries one address only, and shuts a peer out for a
-        minute after a failure.
+        async with trio.open_nursery() as nursery:
+            for _ in range(DIALS_AT_ONCE):
+                nursery.start_soon(work)
+
+    def _due(self) -> list[tuple[ID, list[Multiaddr]]]:
+        """Whom of the book to dial, the best last: at random, but who is alone begins with those it met last."""
+        now, alone = trio.current_time(), not self._connections.peers
+        found = []
+        for name, addresses in self._book.peers():
+            tried = self._tries.get(name)
+            if tried and now < tried.at + min(tried.pause, LONGEST_PAUSE if alone else LONGEST_KNOWN_PAUSE):
+                continue
+            peer = ID.from_string(name)
+            if self._worth_dialling(peer):
+                found.append((peer, [Multiaddr(address) for address in addresses]))
+        if alone:
+            found.reverse()
+        else:
+            random.shuffle(found)
+        return found
+
+    def _worth_dialling(self, peer: ID) -> bool:
+        connected = peer in self._connections.peers or peer == self._host.get_id()
+        return not connected and self._allowed(peer) and not self._sent_away_by(peer)
+
+    async def _try(self, peer: ID, addresses: list[Multiaddr]) -> None:
+        name = str(peer)
+        tried = self._tries.setdefault(name, _Try(0.0, 0.0, Backoff(LONGEST_KNOWN_PAUSE)))
+        tried.at, tried.pause = trio.current_time(), tried.backoff.next(random.random())
+        try:
+            await self._dial(peer, addresses)
+        except Unreachable:
+            if self._connections.peers:  # else it may be this node's own network that is down
+                self._book.failed(name, self._clock())
+
+    async def _dial(self, peer: ID, addresses: Sequence[Multiaddr]) -> None:
+        if not self._allowed(peer):
+            raise Unreachable("it is shut out for a while")
+        try:
+            address = await dial(self._host, peer, addresses)
+        except Unreachable:
+            self._metrics.dials.labels("failed").inc()
+            raise
+        self._metrics.dials.labels("connected").inc()
+        self._tries.pop(str(peer), None)
+        if address is not None:
+            self._book.met(str(peer), str(address), self._clock())
+
+    def forget(self, peer: ID) -> None:
+        """Drop a peer of another swarm from the book."""
+        self._book.forget(str(peer))
+
+    # ---- visits, and letting go ----
+
+    async def visit(self) -> None:
+        """Now and then connect to one peer more than needed, and then let one go. Runs until cancelled.
+
+        Halves of a swarm that were cut off from each other, each with peers enough, become one again by this.
         """
-        if peer == self._host.get_id() or not self._allowed(peer):
-            await trio.lowlevel.checkpoint()
-            return False
-        swarm = upstream.swarm_of(self._host)
-        for address in addresses[:MAX_ADDRESSES]:
-            if swarm.get_connections(peer):
-                break
-            swarm.unblock_peer(peer)
-            with trio.move_on_after(DIAL_SECONDS):
-                try:
-                    await swarm.dial_addr(address, peer)
-                except (BaseLibp2pError, MultiaddrError, OSError, ValueError):
-                    continue
-        await trio.lowlevel.checkpoint()
-        connected = bool(swarm.get_connections(peer))
-        self._metrics.dials.labels("connected" if connected else "failed").inc()
-        return connected
+        while True:
+            await trio.sleep(VISIT_SECONDS * random.uniform(0.5, 1.5))
+            if self._wants_more():
+                continue  # `explore` is at it
+            due = self._due()
+            if due:
+                await self._try(*due.pop())
+            dialled = [peer for peer in self._connections.peers.values() if not peer.inbound]
+            own = [peer for peer in dialled if ID.from_string(peer.peer) not in self._bootstrap]
+            settled = self._clock() - SETTLED_MS
+            going = crowd.surplus(own, WANTED_PEERS, useful=self._useful(), since=settled, only_inbound=False)
+            await self._dismiss([ID.from_string(peer.peer) for peer in going])
 
-    async def _ask(self, peer: ID) -> list[bytes]:
-        async with open_conversation(self._host, peer, PROTOCOL, budget=BUDGET, seconds=TALK_SECONDS) as frames:
-            await frames.send("peers?", self._swarm)
-            match await frames.receive():
-                case ["peers", list(envelopes)] if len(envelopes) <= MAX_NAMED and all(
-                    isinstance(envelope, bytes) and len(envelope) <= MAX_ENVELOPE for envelope in envelopes
-                ):
-                    return envelopes
-        raise PeerBroke("did not name its peers")
+    async def keep_room(self) -> None:
+        """Let go of peers that have had time to find others, so that newcomers get in. Runs until cancelled."""
+        while True:
+            changed = self._connections.changed
+            peers = list(self._connections.peers.values())
+            since = self._clock() - round(1000 * self._grace)
+            going = crowd.surplus(peers, self._keep, useful=self._useful(), since=since)
+            await self._dismiss([ID.from_string(peer.peer) for peer in going])
+            with trio.move_on_after(max(0.5, self._grace) if len(peers) > self._keep else float("inf")):
+                await changed.wait()
 
-    def _learn(self, envelopes: Sequence[bytes]) -> None:
-        for envelope in envelopes:
-            try:
-                _, record = consume_envelope(envelope, "libp2p-peer-record")
-            except (ValueError, DecodeError, MultiaddrError):
-                continue  # the peer that passes it on could not know better
-            addresses = list(record.addrs)[:MAX_ADDRESSES]
-            if record.peer_id == self._host.get_id() or not addresses:
-                continue
-            before = self._known.pop(record.peer_id, None)
-            unchanged = before is not None and before.addresses == addresses
-            self._known[record.peer_id] = before if before and unchanged else Contact(addresses)
-            while len(self._known) > KNOWN_PEERS:
-                del self._known[next(iter(self._known))]
+    async def _dismiss(self, going: Sequence[ID]) -> None:
+        async with trio.open_nursery() as nursery:
+            for peer in going:
+                nursery.start_soon(self._dismiss_one, peer)
+
+    async def _dismiss_one(self, peer: ID) -> None:
+        self._note_left(peer)
+        try:
+            await exchange.dismiss(self._host, peer, self._named_to(peer))
+        except ConversationError as error:
+            if isinstance(error, PeerBroke):
+                self._blame(peer, str(error))
+        await upstream.disconnect(upstream.swarm_of(self._host), peer)
+
+    def _note_left(self, peer: ID) -> None:
+        now = trio.current_time()
+        self._left = {other: until for other, until in self._left.items() if until > now}
+        self._left[peer] = now + LEFT_SECONDS * random.uniform(0.75, 1.25)
+
+    # ---- what others ask ----
 
     async def _answer(self, stream: INetStream) -> None:
         asker = stream.muxed_conn.peer_id
         try:
-            async with conversation(stream, budget=BUDGET, seconds=TALK_SECONDS) as frames:
-                match await frames.receive():
-                    case ["peers?", self._swarm]:
-                        await frames.send("peers", self._named_to(asker))
-                    case ["peers?", str()]:
-                        await frames.send("peers", [])
-                    case _:
-                        raise PeerBroke("asked for peers in an unknown way")
+            await exchange.answer(stream, self._swarm, name=self._named_to, dismissed=self._dismissed)
         except PeerBroke as error:
             self._blame(asker, str(error))
         except ConversationError:
@@ -212,9 +301,31 @@ class Peers:
     def _named_to(self, asker: ID) -> list[bytes]:
         others = [peer for peer in self._connections.peers if peer != asker]
         random.shuffle(others)
-        return self._records_of(others)[:MAX_NAMED]
+        return exchange.envelopes_of(self._host, others)
 
-    def _records_of(self, peers: Sequence[ID]) -> list[bytes]:
-        store = self._host.get_peerstore()
-        found = [record.marshal_envelope() for peer in peers if (record := store.get_peer_record(peer)) is not None]
-        return [envelope for envelope in found if len(envelope) <= MAX_ENVELOPE]
+    def _dismissed(self, peer: ID, envelopes: list[bytes]) -> None:
+        self._note_left(peer)
+        self._learn(envelopes, peer)
+
+    # ---- the book's file ----
+
+    async def keep_book(self) -> None:
+        """Write the book down when it has changed. Runs until cancelled."""
+        complained = False
+        try:
+            while True:
+                await trio.sleep(SAVE_SECONDS)
+                if self._book.changed:
+                    try:
+                        await trio.to_thread.run_sync(self._book.save)
+                        complained = False
+                    except BookError as error:
+                        if not complained:
+                            self._report("address book", str(error))
+                        complained = True
+        finally:
+            with trio.CancelScope(shield=True):
+                try:
+                    await trio.to_thread.run_sync(partial(self._book.save))
+                except BookError as error:
+                    self._report("address book", str(error))

@@ -55,6 +55,10 @@ class Home:
         """What the running node tells other commands (node/running.py)."""
         return self.folder / "running.json"
 
+    def book(self, swarm: str) -> Path:
+        """The addresses of that swarm's peers."""
+        return self.folder / f"peers-{swarm}.json"
+
     @property
     def membership(self) -> Path:
         """The swarm that this folder belongs to, with the key of a private one (node/membership.py)."""

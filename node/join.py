@@ -18,6 +18,7 @@ import trio
 
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
 from agent.policy import Claim
+from gossip.addressbook import AddressBook
 from gossip.events import (
     Contradicted,
     Notice,
@@ -148,6 +149,7 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
             bootstrap=membership.bootstrap,
             key=membership.key,
             check=check,
+            book=AddressBook(home.book(membership.swarm)),
         ) as network:
             node = _Node(state, identity, own, network, feed, options, membership, deadline)
             try:

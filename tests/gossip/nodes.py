@@ -14,6 +14,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.host.basic_host import BasicHost
 
 from gossip import upstream
+from gossip.addressbook import AddressBook
 from gossip.door import Door
 from gossip.events import Event, RecordArrived
 from gossip.identity import Identity, new_identity
@@ -108,6 +109,7 @@ async def node(
     clock: Callable[[], int] = now_ms,
     tuning: Tuning = FAST,
     key: SwarmKey | None = None,
+    book: AddressBook | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose log is in `folder`, made if need be."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
@@ -125,6 +127,7 @@ async def node(
                 clock=clock,
                 tuning=tuning,
                 key=key,
+                book=book,
             ) as network,
             trio.open_nursery() as nursery,
         ):

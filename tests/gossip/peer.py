@@ -1,7 +1,8 @@
 """A node's network as a light process, `python -m tests.gossip.peer FOLDER`, driven by lines on stdin (processes.py).
 
-It keeps its identity and log in FOLDER, prints what happens and what it is asked for as JSON lines, and ends with its
-stdin. Commands: `say N` publishes N new records, `state` tells counts, peers and mesh, `ids` names all records.
+It keeps its identity, log and address book in FOLDER, prints what happens and what it is asked for as JSON lines, and
+ends with its stdin. Commands: `say N` publishes N new records, `state` tells counts, peers and mesh, `ids` names all
+records.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import trio
 
+from gossip.addressbook import AddressBook
 from gossip.events import PeerConnected, PeerLost, PeerRejected, SyncFinished, Trouble
 from gossip.identity import Identity, load_or_create
 from gossip.log import Log
@@ -32,6 +34,8 @@ def main() -> None:
     parser.add_argument("--bootstrap", action="append", default=[])
     parser.add_argument("--heartbeat", type=float, default=0.5)
     parser.add_argument("--max-connections", type=int, default=Tuning.max_connections)
+    parser.add_argument("--ping", type=float, default=Tuning.ping)
+    parser.add_argument("--patience", type=float, default=Tuning.patience)
     trio.run(run, parser.parse_args())
 
 
@@ -48,7 +52,13 @@ async def run(options: argparse.Namespace) -> None:
             listen=options.listen or ["/ip4/127.0.0.1/tcp/0"],
             bootstrap=options.bootstrap,
             check=lambda record: None,
-            tuning=Tuning(max_connections=options.max_connections, heartbeat=options.heartbeat),
+            tuning=Tuning(
+                max_connections=options.max_connections,
+                heartbeat=options.heartbeat,
+                ping=options.ping,
+                patience=options.patience,
+            ),
+            book=AddressBook(folder / "peers.json"),
         ) as network:
             tell("listening", addresses=network.addresses)
             async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """Addresses, peer exchange and finding back, over real sockets."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 
-from gossip import peers, sync
+from gossip import exchange, sync
+from gossip.addressbook import AddressBook
+from gossip.crowd import room
+from gossip.dial import DIAL_SECONDS
 from gossip.events import PeerRejected, SyncFinished, Trouble
 from gossip.frames import Frames, PeerGone
 from gossip.host import AddressError, parse_peer_address, peer_id_of, reachable
 from gossip.identity import new_identity
-from gossip.network import now_ms
+from gossip.network import Tuning, now_ms
 from tests.gossip import bare
 from tests.gossip.nodes import field_of_nodes, node, record
 
@@ -26,6 +30,12 @@ def test_a_peers_address_is_read_and_everything_else_is_a_named_error() -> None:
     name = peer_id_of(new_identity().author)
     peer, address = parse_peer_address(f"/ip4/192.0.2.1/tcp/4001/p2p/{name}")
     assert (str(peer), str(address)) == (name, "/ip4/192.0.2.1/tcp/4001")
+    for known in ("/ip6/2001:db8::1", "/dns/example.org", "/dns4/example.org", "/dns6/example.org"):
+        peer, address = parse_peer_address(f"{known}/tcp/4001/p2p/{name}")
+        assert (str(peer), str(address)) == (name, f"{known}/tcp/4001")
+    for unknown in ("/ip4/192.0.2.1/tcp/1/ws", "/dnsaddr/example.org", "/ip4/192.0.2.1/udp/1/quic-v1"):
+        with pytest.raises(AddressError, match="only /ip4, /ip6, /dns, /dns4, /dns6 with /tcp and /p2p are dialled"):
+            parse_peer_address(f"{unknown}/p2p/{name}")
     for text in ("", "x", "/ip4/192.0.2.1/tcp/4001", f"/ip4/192.0.2.1/p2p/{name}", "/ip4/192.0.2.1/tcp/1/p2p/QmX"):
         with pytest.raises(AddressError, match="paste the whole line"):
             parse_peer_address(text)
@@ -61,6 +71,97 @@ async def test_a_node_that_lost_everyone_finds_those_it_met(tmp_path: Path) -> N
         await again.until(lambda: [peer.peer for peer in again.network.peers()] == [one.peer])
 
 
+async def test_a_node_started_again_without_bootstrap_finds_its_swarm_in_its_book(tmp_path: Path) -> None:
+    identity, path = new_identity(), tmp_path / "peers.json"
+    async with field_of_nodes(tmp_path) as field:
+        first = await field.start("first")
+        other = await field.start("other", bootstrap=first.network.addresses)
+        one = await field.start("one", identity=identity, bootstrap=first.network.addresses, book=AddressBook(path))
+        await one.until(lambda: other.peer in one.network._book)
+        await field.stop("one")
+        await field.stop("first")
+        again = await field.start("one", identity=identity, book=AddressBook(path))
+        await again.until(lambda: [peer.peer for peer in again.network.peers()] == [other.peer], seconds=5)
+        said = await other.say()
+        await again.until(lambda: again.log.has(said.id))
+
+
+async def test_a_peer_that_comes_back_at_another_port_is_found_there_by_those_that_know_it_only_by_record(
+    tmp_path: Path,
+) -> None:
+    identity = new_identity()
+    async with field_of_nodes(tmp_path) as field:
+        first = await field.start("first")
+        one = await field.start("one", bootstrap=first.network.addresses)
+        mover = await field.start("mover", identity=identity, bootstrap=first.network.addresses)
+        await one.until(lambda: len(one.network.peers()) == 2)
+        before = mover.network.addresses
+        await field.stop("mover")
+        await one.until(lambda: len(one.network.peers()) == 1)
+        mover = await field.start("mover", identity=identity, bootstrap=first.network.addresses)
+        assert mover.network.addresses != before
+        await one.until(lambda: len(one.network.peers()) == 2)
+        address = mover.network.addresses[0].split("/p2p/")[0]
+        await one.until(lambda: dict(one.network._book.peers()).get(mover.peer) == (address,))
+
+
+async def test_a_broken_book_is_told_once_and_the_node_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    path.write_bytes(b"no book")
+    async with (
+        node(tmp_path / "a") as a,
+        node(tmp_path / "b", bootstrap=a.network.addresses, book=AddressBook(path)) as b,
+    ):
+        await b.until(lambda: bool(b.network.peers()))
+        (trouble,) = b.all(Trouble)
+        assert isinstance(trouble, Trouble)
+        assert trouble.what == "address book"
+        assert "corrupt" in trouble.why
+        await b.until(path.exists)
+
+
+async def test_a_bootstrap_may_be_given_by_name(tmp_path: Path) -> None:
+    async with node(tmp_path / "a") as a:
+        named = a.network.addresses[0].replace("/ip4/127.0.0.1", "/dns4/localhost")
+        nobody = named.replace("localhost", "nobody.invalid")
+        async with node(tmp_path / "b", bootstrap=[named]) as b, node(tmp_path / "c", bootstrap=[nobody]) as c:
+            await b.until(lambda: bool(b.network.peers()))
+            address = a.network.addresses[0].split("/p2p/")[0]
+            await b.until(lambda: b.network._book.peers() == [(a.peer, (address,))])
+            await c.until(lambda: bool(c.all(Trouble)))
+            (trouble,) = c.all(Trouble)
+            assert isinstance(trouble, Trouble)
+            assert "the name nobody.invalid is not found" in trouble.why
+
+
+async def test_an_address_that_swallows_everything_does_not_keep_a_node_from_the_next_one(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # connects, and never says a word
+        async with node(tmp_path / "a") as a:
+            dead = f"/ip4/127.0.0.1/tcp/{silent.getsockname()[1]}/p2p/{a.peer}"
+            async with node(tmp_path / "b", bootstrap=[dead, *a.network.addresses]) as b:
+                await b.until(lambda: bool(b.network.peers()), seconds=DIAL_SECONDS - 0.5)
+
+
+async def test_where_it_is_crowded_newcomers_get_in_and_hear_of_others(tmp_path: Path) -> None:
+    """Eleven nodes, and a bootstrap that can hold six connections."""
+    crowded = Tuning(heartbeat=0.3, max_connections=6, grace=0.3)
+    async with field_of_nodes(tmp_path) as field:
+        first = await field.start("first", tuning=crowded)
+        others = []
+        for number in range(10):
+            other = await field.start(f"{number}", bootstrap=first.network.addresses)
+            await other.until(
+                lambda other=other: any(p.peer != first.peer for p in other.network.peers()) or not others
+            )  # type: ignore[misc]
+            others.append(other)
+        await first.until(lambda: len(first.network.peers()) <= room(crowded.max_connections))
+        said = [await each.say() for each in (first, *others)]
+        for each in (first, *others):
+            await each.until(lambda each=each: each.log.count() == len(said))  # type: ignore[misc]
+
+
 GARBAGE = {
     "nothing": b"",
     "text": b"hello, world",
@@ -70,7 +171,7 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("protocol", [sync.PROTOCOL, peers.PROTOCOL])
+@pytest.mark.parametrize("protocol", [sync.PROTOCOL, exchange.PROTOCOL])
 async def test_garbage_on_our_own_protocols_does_no_harm(protocol: str, tmp_path: Path) -> None:
     async with node(tmp_path / "victim") as victim:
         peer, address = parse_peer_address(victim.network.addresses[0])
@@ -120,7 +221,7 @@ async def test_a_peer_that_names_garbage_as_peers_is_blamed(tmp_path: Path) -> N
         await frames.send("peers", [b"garbage", bytes(5000)])
 
     async with bare.running(bare.stranger(), bare.ANY) as host:
-        host.set_stream_handler(peers.PROTOCOL, answer)
+        host.set_stream_handler(exchange.PROTOCOL, answer)
         name = str(host.get_id())
         async with node(tmp_path / "a", bootstrap=[f"{host.get_transport_addrs()[0]}/p2p/{name}"]) as a:
             await a.until(lambda: name in a.network._guard._peers)

@@ -78,9 +78,9 @@ def test_nobody_is_dialled_back_more_often_than_the_limits_say(asks: list[tuple[
         now += pause
         if limits.allow(str(peer), now):
             allowed.append(peer)
-    assert len(allowed) <= reach.ALL_BURST + now * reach.ALL_PER_SECOND
+    assert len(allowed) <= reach.FOR_ALL.burst + now * reach.FOR_ALL.per_second + 1e-6
     for peer in range(4):
-        assert allowed.count(peer) <= reach.PEER_BURST + now * reach.PEER_PER_SECOND + 1e-6
+        assert allowed.count(peer) <= reach.FOR_A_PEER.burst + now * reach.FOR_A_PEER.per_second + 1e-6
 
 
 def test_a_peer_gets_its_first_dials_back() -> None:

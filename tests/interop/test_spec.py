@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from agent.entries import BODIES, Body
-from gossip import flood, frames, guard, host, mesh, peers, reach, reconcile, record, sync, upstream
+from gossip import exchange, flood, frames, guard, host, mesh, reach, reconcile, record, sync, upstream
 from tests.interop import vectors
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -30,8 +30,8 @@ LIMITS: Final = {
     "requests of a history exchange under way": sync.AHEAD,
     "message of Negentropy": reconcile.MAX_MESSAGE,
     "messages of Negentropy in a row that lead to no record": reconcile.MAX_BARREN,
-    "envelopes of an answer": peers.MAX_NAMED,
-    "envelope": peers.MAX_ENVELOPE,
+    "envelopes of an answer": exchange.MAX_NAMED,
+    "envelope": exchange.MAX_ENVELOPE,
     "connections of a node": host.MAX_CONNECTIONS,
     "handshake": upstream.HANDSHAKE_SECONDS,
 }
@@ -70,7 +70,7 @@ def test_kinds_topics_and_protocols_have_the_names_that_the_code_uses() -> None:
     assert set(re.findall(r"`([a-z]+)`", rows(section("Records"))[1][2])) == record.KINDS
     for topic in mesh.topics_of("<swarm>"):
         assert f"`{topic}`" in PAGE
-    for protocol in (sync.PROTOCOL, peers.PROTOCOL, reach.PROTOCOL):
+    for protocol in (sync.PROTOCOL, exchange.PROTOCOL, reach.PROTOCOL):
         assert re.search(rf"^## .*`{re.escape(protocol)}`$", PAGE, re.MULTILINE)
     assert record.DOMAIN == b"arnode/record/1\0"
     assert "`arnode/record/1` and a zero byte" in PAGE
