@@ -154,6 +154,7 @@ class Flood(Pubsub, Generic[Read]):
         accept: Callable[[ID, Read], bool],
         blame: Callable[[ID, str], object],
         allowed: Callable[[ID], bool],
+        overheard: Callable[[bytes], object],
     ) -> None:
         _install()
         super().__init__(
@@ -173,6 +174,7 @@ class Flood(Pubsub, Generic[Read]):
         self._accept = accept
         self._blame = blame
         self._allowed = allowed
+        self._overheard = overheard
         self._streams: Counter[ID] = Counter()
         self._checks: Buckets[ID] = Buckets(CHECKS)
 
@@ -236,6 +238,7 @@ class Flood(Pubsub, Generic[Read]):
             if len(msg.topicIDs) != 1 or msg.topicIDs[0] not in self.topic_ids:
                 return
             if msg.from_id == self.my_id.to_bytes():
+                self._overheard(msg.data)
                 return
             if len(msg.seqno) != SEQNO_BYTES or msg.ByteSize() > self._max_message_bytes + ENVELOPE_BYTES:
                 self._blame(msg_forwarder, f"a message of {msg.ByteSize()} bytes, its number of {len(msg.seqno)}")

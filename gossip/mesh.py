@@ -23,6 +23,7 @@ from gossip.host import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.metrics import Metrics
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
+from gossip.twin import Twins
 
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
@@ -80,7 +81,8 @@ class Mesh:
         put: Callable[[Event], object],
         blame: Callable[[ID, str], object],
         metrics: Metrics,
-        allowed: Callable[[ID], bool] = lambda peer: True,
+        allowed: Callable[[ID], bool],
+        twins: Twins,
     ) -> None:
         self.records, self.presence = topics_of(swarm)
         self.flood: Flood[Record] | None = None
@@ -89,6 +91,7 @@ class Mesh:
         self._put = put
         self.blame = blame
         self.allowed = allowed
+        self.twins = twins
         self._metrics = metrics
         self._limits = PresenceLimits()
         self._lost = 0
@@ -197,6 +200,7 @@ class Mesh:
         else:
             self._metrics.records.labels("own").inc()
             self._intake.know(record)
+        self.twins.sent(record)
         flood = self.flood
         if flood is None:
             return
@@ -218,6 +222,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncItera
         accept=mesh.accept,
         blame=mesh.blame_for_message,
         allowed=mesh.allowed,
+        overheard=mesh.twins.overheard,
     )
     try:
         async with background_trio_service(flood), background_trio_service(router):

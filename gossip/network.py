@@ -14,14 +14,17 @@ from typing import Final
 import trio
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from multiaddr import Multiaddr
 
 from gossip import crowd, liveness, upstream
 from gossip.addressbook import AddressBook, BookError
+from gossip.clock import PeerClocks
 from gossip.door import LOCAL, PUBLIC, Door, Width
-from gossip.events import Event, EventQueue, Peer, PeerRejected, Trouble
+from gossip.events import Event, EventQueue, Notice, Peer, PeerRejected, RecordArrived, SyncFinished, Trouble
 from gossip.guard import Guard, Origin, origin_of
 from gossip.host import (
     CLOSE_SECONDS,
+    ED25519_PREFIX,
     MAX_CONNECTIONS,
     AddressError,
     Connections,
@@ -42,6 +45,7 @@ from gossip.record import MAX_BYTES, Record
 from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
 from gossip.swarmkey import SwarmKey
+from gossip.twin import Twins
 
 __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
@@ -151,7 +155,10 @@ class Network:
         quota = Quota(identity.author, tuning.limits)
         self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics, quota)
         self.storage = self._intake.storage
-        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics, self._allowed)
+        self._peer_clocks = PeerClocks()
+        self._twins = Twins(identity.author, clock, self._report)
+        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics, self._allowed, self._twins)
+        self._own_id = ID(ED25519_PREFIX + identity.author)
         self._up = trio.Event()
         self._closing = trio.Event()
         self._serving = False
@@ -208,7 +215,7 @@ class Network:
         async with open_host(
             self._identity,
             door=self._door,
-            admit=self._allowed,
+            admit=self._admit,
             blame=partial(self._blame, weight=BROKEN_MUXING),
             max_connections=self._tuning.max_connections,
             key=self._key,
@@ -255,6 +262,7 @@ class Network:
                     ("address book", peers.keep_book),
                     ("liveness", partial(liveness.watch, host, self._connections, self._clock, **pings)),
                     ("sync", schedule.run),
+                    ("identity check", partial(self._twins.ask, host, self._own_contacts())),
                     ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
                 ):
                     nursery.start_soon(supervise, name, task, self._report)
@@ -266,6 +274,14 @@ class Network:
                 finally:
                     self._serving = False
 
+    def _own_contacts(self) -> list[Multiaddr]:
+        """Bootstrap addresses that have this node's own id, and are not known to be its own."""
+        return [
+            address
+            for peer, address in self._contacts
+            if peer == self._own_id and f"{address}/p2p/{peer}" not in self.addresses
+        ]
+
     async def _disconnect(self, swarm: Swarm) -> None:
         async with trio.open_nursery() as nursery:
             async for peer in self._disconnects:
@@ -274,6 +290,17 @@ class Network:
     def _tell(self, event: Event) -> None:
         self.metrics.count(event)
         self.events.put(event)
+        match event:
+            case RecordArrived(record):
+                self._twins.arrived(record)
+            case SyncFinished():
+                self._compare_clocks(event)
+
+    def _compare_clocks(self, event: SyncFinished) -> None:
+        self._peer_clocks.note(event.peer, event.offset_ms, trio.current_time())
+        change = self._peer_clocks.change()
+        if change is not None:
+            self._tell(Trouble("clock", change) if self._peer_clocks.wrong else Notice(change))
 
     def _report(self, what: str, why: str) -> None:
         self.metrics.troubles.inc()
@@ -284,7 +311,13 @@ class Network:
         self._blame(peer, reason, OTHER_SWARM)
 
     def _allowed(self, peer: ID) -> bool:
-        return not self._guard.banned(peer.to_base58(), trio.current_time())
+        return peer != self._own_id and not self._guard.banned(peer.to_base58(), trio.current_time())
+
+    def _admit(self, peer: ID) -> bool:
+        """Whether a peer that has just proved its id may stay."""
+        if peer == self._own_id:
+            self._twins.met()
+        return self._allowed(peer)
 
     def _shut(self, origin: Origin) -> bool:
         return self._guard.shut(origin, trio.current_time())
