@@ -1,8 +1,8 @@
 """Another node with this node's identity, as after copying a state folder to a second machine: noticed and told.
 
-The swarm takes the two for one: peers pass to neither what the other says, and their records look like one author's. The
+The swarm takes the two for one: peers pass to neither what the other says, and their records look like one's. The
 signs are records and messages that this node's key signed since this node began, and this node did not; and whoever
-proves in a handshake that he holds the key. A node that lost its log and gets its own old records back shows none of them.
+proves in a handshake that he holds the key. A node that lost its log and gets its own old records back shows none.
 """
 
 from collections import OrderedDict
@@ -97,6 +97,6 @@ class Twins:
             self._tell_at = now + TELL_SECONDS
             self._report(
                 "identity",
-                f"another node uses this node's identity: {sign}. Peers take the two for one and pass to neither what the "
-                "other says: stop one, and start it with --home and another folder, which gives it its own identity",
+                f"another node uses this node's identity: {sign}. Peers take the two for one and pass to neither what "
+                "the other says: stop one, and start it with --home and another folder, where it gets its own",
             )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossip.clock import ENOUGH_PEERS, REMEMBERED_SECONDS, RIGHT_MS, WRONG_MS, PeerClocks
-from gossip.events import PeerRejected, RecordArrived, SyncFinished, Trouble
+from gossip.events import Notice, PeerRejected, RecordArrived, SyncFinished, Trouble
 from gossip.network import now_ms
 from tests.gossip.nodes import Node, node, record
 
@@ -100,15 +100,19 @@ async def test_a_node_far_ahead_is_told_is_not_shut_out_and_its_records_are_take
             await wrong.network.publish(each)
         honest = await first.say()
         await wrong.until(lambda: wrong.log.has(honest.id))
+        await wrong.until(lambda: bool(troubles(wrong, "clock")), 30)
+        assert len(troubles(wrong, "clock")) == 1
+        assert "60 minutes ahead" in troubles(wrong, "clock")[0]
         exchanged = len(first.all(SyncFinished))
         await first.until(lambda: len(first.all(SyncFinished)) > exchanged + 3, 30)
         for each in swarm:
             assert each.log.count() == 1
             assert not each.all(PeerRejected)
             assert not troubles(each, "clock")  # one wrong clock among four convinces nobody
-        shift["right"] = HOUR_MS - 60_000  # the hour has passed, for the others
+        shift["right"] = HOUR_MS - 10_000  # the hour has passed, for the others
         for each in swarm:
             await each.until(lambda each=each: not each.log.missing([r.id for r in early]), 30)  # type: ignore[misc]
+        await wrong.until(lambda: len(wrong.all(Notice)) == 1, 30)
 
 
 @pytest.mark.usefixtures("often")
