@@ -3,8 +3,9 @@
 //
 //   node node.mjs '{"swarm": "main", "seed": HEX, "dial": [ADDRESS, …], "key": HEX}'
 //
-// seed: of the Ed25519 key. key: of a private swarm, may be left out.
-// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"explore": PEER} (ask a peer for its peers, and dial them).
+// seed: of the Ed25519 key. key: of a private swarm, may be left out. gossip_only: true to speak no other protocol.
+// Commands: {"dial": ADDRESS}, {"publish": {kind, task, body}}, {"explore": PEER} (ask a peer for its peers, and dial them),
+// {"sync": PEER} (exchange histories).
 // In task and body, {"hex": "…"} stands for bytes and {"float": 1} for a whole number that is a float.
 
 import './node20.mjs'
@@ -21,6 +22,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { askPeers, servePeers } from './peers.mjs'
 import { makeRecord, readRecord, signer, STORED_KINDS } from './record.mjs'
+import { exchange, Log } from './sync.mjs'
 import { typed } from './typed.mjs'
 
 const PRESENCE_FRESH_MS = 2 * 60 * 1000
@@ -40,9 +42,10 @@ const node = await createLibp2p({
   connectionProtector: options.key && preSharedKey({ psk: Buffer.from(`/key/swarm/psk/1.0.0/\n/base16/\n${options.key}`) }),
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
-  services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', emitSelf: false }) }
+  services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', emitSelf: false, allowPublishToZeroTopicPeers: true }) }
 })
 const pubsub = node.services.pubsub
+const log = new Log()
 
 // What is not valid is neither shown nor forwarded: its forwarder is blamed for it.
 function judge (topic, message) {
@@ -64,6 +67,7 @@ for (const topic of [RECORDS, PRESENCE]) {
 }
 pubsub.addEventListener('message', ({ detail: message }) => {
   const record = readRecord(message.data, Date.now())
+  if (message.topic === RECORDS) log.add(message.data)
   tell(message.topic === RECORDS ? 'record' : 'presence', {
     id: hex(record.id), kind: record.kind, author: hex(record.author), raw: hex(message.data), body: record.body
   })
@@ -71,6 +75,8 @@ pubsub.addEventListener('message', ({ detail: message }) => {
 pubsub.addEventListener('subscription-change', ({ detail }) => {
   tell('subscribed', { peer: detail.peerId.toString(), topics: pubsub.getTopics().filter((topic) => pubsub.getSubscribers(topic).some((peer) => peer.equals(detail.peerId))) })
 })
+// from now on what is published reaches that peer; before, its stream may not be open yet
+pubsub.addEventListener('gossipsub:graft', ({ detail }) => tell('graft', { peer: detail.peerId, topic: detail.topic }))
 node.addEventListener('peer:connect', ({ detail }) => tell('connected', { peer: detail.toString() }))
 node.addEventListener('peer:disconnect', ({ detail }) => tell('disconnected', { peer: detail.toString() }))
 
@@ -79,10 +85,18 @@ function addressesOf ({ peerId, multiaddrs }) {
   return multiaddrs.map((address) => multiaddr(`${address.toString().split('/p2p/')[0]}/p2p/${peerId}`))
 }
 
+// two records of one author for one millisecond contradict each other
+let latest = 0
+function stamp () {
+  latest = Math.max(latest + 1, Date.now())
+  return latest
+}
+
 const commands = {
   dial: (address) => node.dial(multiaddr(address)),
   publish: async ({ kind, task, body }) => {
-    const raw = makeRecord(me, kind, typed(task), Date.now(), typed(body))
+    const raw = makeRecord(me, kind, typed(task), stamp(), typed(body))
+    if (kind !== 'presence') log.add(raw)
     await pubsub.publish(kind === 'presence' ? PRESENCE : RECORDS, raw)
     tell('published', { id: hex(readRecord(raw, Date.now()).id) })
   },
@@ -90,10 +104,14 @@ const commands = {
     for (const named of await askPeers(node, peerIdFromString(peer), options.swarm)) {
       if (!named.peerId.equals(node.peerId)) await node.dial(addressesOf(named))
     }
+  },
+  sync: async (peer) => {
+    const done = await exchange(node, peerIdFromString(peer), options.swarm, log)
+    tell('synced', { ...done, ids: [...log.keys()].sort() })
   }
 }
 
-await servePeers(node, options.swarm)
+if (!options.gossip_only) await servePeers(node, options.swarm)
 tell('listening', { address: node.getMultiaddrs()[0].toString(), author: hex(me.author) })
 for (const address of options.dial ?? []) await commands.dial(address)
 for await (const line of createInterface({ input: process.stdin })) {

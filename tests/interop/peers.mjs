@@ -10,11 +10,16 @@ const MAX_NAMED = 32
 export function servePeers (node, swarm) {
   return node.handle(PROTOCOL, async (stream, connection) => {
     try {
-      const [what, theirs] = await new Frames(stream).receive()
+      const frames = new Frames(stream)
+      const [what, theirs] = await frames.receive()
+      if (what === 'leave') {
+        await frames.send('left')
+        return await stream.close()
+      }
       if (what !== 'peers?') throw new Error(`asked ${what}`)
       const others = node.getPeers().filter((peer) => theirs === swarm && !peer.equals(connection.remotePeer))
       const known = await Promise.all(others.slice(0, MAX_NAMED).map((peer) => node.peerStore.get(peer)))
-      await new Frames(stream).send('peers', known.map((peer) => peer.peerRecordEnvelope).filter(Boolean))
+      await frames.send('peers', known.map((peer) => peer.peerRecordEnvelope).filter(Boolean))
       await stream.close()
     } catch (error) {
       stream.abort(error)

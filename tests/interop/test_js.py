@@ -8,16 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
-from agent.entries import check
+from agent.entries import NO_TASK, check
 from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.record import Record, pack_body, sign
-from gossip.swarmkey import new_swarm_key
+from gossip.swarmkey import SwarmKey, new_swarm_key
 from node.archive import to_line
+from tests.e2e.processes import arnode, running_node
 from tests.gossip import nodes
 from tests.gossip.nodes import Node, now_ms
 from tests.interop.javascript import Script, js_node, run_script, scripts
+from tests.interop.vectors import typed
+from trainer.recipe import BASELINE, recipe_id
+from trainer.task import Task, load_task
 
 SEED = bytes(range(32))
 TASK = {"hex": "11" * 32}
@@ -80,21 +85,22 @@ async def test_a_node_that_is_dialled_publishes_and_receives(tmp_path: Path, fol
         await exchange(node, js)
 
 
-async def test_records_cross_it_between_nodes_that_are_not_connected(tmp_path: Path, folder: Path) -> None:
+async def test_records_cross_a_client_that_speaks_gossip_alone(tmp_path: Path, folder: Path) -> None:
     async with (
-        js_node(folder, seed=SEED) as js,
+        js_node(folder, seed=SEED, gossip_only=True) as js,
         nodes.node(tmp_path / "a", check=check, bootstrap=[js.heard[0]["address"]]) as a,
+        nodes.node(tmp_path / "b", check=check, bootstrap=[js.heard[0]["address"]]) as b,
     ):
-        one_peer = nodes.Tuning(max_connections=1, heartbeat=0.3)
-        async with nodes.node(tmp_path / "b", check=check, bootstrap=[js.heard[0]["address"]], tuning=one_peer) as b:
-            await until_both_listen(a, js)
-            await until_both_listen(b, js)
-            said = insight(a.identity, "across")
-            await a.network.publish(said)
-            await b.until(lambda: b.log.get(said.id) is not None)
-            arrived = next(event for event in b.all(RecordArrived) if event.record.id == said.id)
-            assert arrived.peer == js.heard[0]["address"].rsplit("/", 1)[1]
-            assert [event.peer.peer for event in b.all(PeerConnected)] == [arrived.peer]
+        await until_both_listen(a, js)
+        await until_both_listen(b, js)
+        said = insight(a.identity, "across")
+        await a.network.publish(said)
+        await b.until(lambda: bool(b.all(RecordArrived)))
+        between = js.heard[0]["address"].rsplit("/", 1)[1]
+        assert [event.peer for event in b.all(RecordArrived)] == [between]
+        for node in (a, b):
+            assert [event.peer.peer for event in node.all(PeerConnected)] == [between]
+            assert not node.all([PeerRejected, PeerLost])
 
 
 async def test_a_node_finds_another_through_it(tmp_path: Path, folder: Path) -> None:
@@ -119,15 +125,87 @@ async def test_it_finds_a_node_through_another(tmp_path: Path, folder: Path) -> 
         await js.until("connected", lambda event: event["peer"] == b.peer)
 
 
+async def test_what_was_said_before_it_came_is_exchanged(tmp_path: Path, folder: Path) -> None:
+    others = [new_identity() for _ in range(3)]
+    old = [insight(others[number % 3], f"{number} " + number % 7 * 100 * "words ") for number in range(700)]
+    async with (
+        nodes.node(tmp_path / "a", check=check, records=old) as node,
+        js_node(folder, seed=SEED, gossip_only=True) as js,
+    ):
+        for number in range(3):
+            await js.tell("publish", {"kind": "insight", "task": TASK, "body": {"text": f"alone {number}"}})
+        await js.tell("dial", node.network.addresses[0])
+        await js.tell("sync", node.peer)
+        synced = await js.until("synced")
+        assert (synced["received"], synced["sent"]) == (len(old), 3)
+        assert synced["ids"] == sorted(record_id.hex() for _, record_id in node.log.ids())
+        assert {bytes.fromhex(record_id) for record_id in synced["ids"]} > {record.id for record in old}
+
+        await js.tell("sync", node.peer)
+        again = await js.until("synced", lambda event: event is not synced)
+        assert (again["received"], again["sent"]) == (0, 0)
+        assert not node.all([PeerRejected, PeerLost])
+
+
+async def test_a_running_node_shows_what_it_says(tmp_path: Path, folder: Path) -> None:
+    home = tmp_path / "home"
+    task = load_task("story-cpu")
+    with running_node(home, "--no-research", "--alias", "ada") as ada:
+        address = await trio.to_thread.run_sync(ada.listening)
+        async with js_node(folder, seed=SEED, swarm="main", dial=[address]) as js:
+            await js.until("graft", lambda event: event["topic"].endswith("/records"))
+            for kind, about, body in (
+                ("profile", NO_TASK, {"alias": "jane", "device_class": "cpu", "device": "a browser"}),
+                ("result", task.fingerprint, result_body(task)),
+            ):
+                await js.tell("publish", {"kind": kind, "task": typed(about), "body": typed(body)})
+
+            shown = await trio.to_thread.run_sync(ada.wait_for, lambda event: event["event"] == "result")
+            assert (shown["own"], shown["verdict"], shown["who"]) == (False, "keep", "jane")
+
+            await js.tell("sync", address.rsplit("/", 1)[1])
+            held = (await js.until("synced"))["ids"]
+        assert ada.stop() < 10
+    board = json.loads(arnode("board", "--json", home=home).stdout)
+    assert [discovery["change"] for discovery in board["discoveries"]] == [{"DEPTH": [task.knobs["DEPTH"].default, 5]}]
+    exported = arnode("export", "--format", "jsonl", home=home).stdout
+    assert sorted(json.loads(line)["id"] for line in exported.splitlines()) == held
+    assert run_script(folder, "verify.mjs", exported).returncode == 0
+
+
+def result_body(task: Task) -> dict[str, object]:
+    """A discovery, as another client might report it."""
+    change = {"DEPTH": [task.knobs["DEPTH"].default, 5]}
+    machine = {"device_class": "cpu", "device": "a browser", "seconds": 20.0}
+    return {
+        "candidate": {"knobs": {"DEPTH": 5}, "files": {}},
+        "parent": recipe_id(BASELINE),
+        "change": change,
+        "pairs": [{"seed": seed, "candidate": 1.5, "parent": 1.75} for seed in range(4)],
+        "verdict": "keep",
+        "effect": 0.25,
+        "interval": [0.125, 0.375],
+        "budget": {"kind": task.budget.kind, "amount": task.budget.amount},
+        "integrity": "trusted",
+        "program": bytes(32),
+        "proposer": "a person",
+        **machine,
+    }
+
+
 async def test_in_a_private_swarm_it_needs_the_key(tmp_path: Path, folder: Path) -> None:
-    key, another = new_swarm_key(), new_swarm_key()
-    async with nodes.node(tmp_path / "a", check=check, key=key) as node:
-        async with js_node(folder, seed=SEED, key=key.secret.hex(), dial=[node.network.addresses[0]]) as js:
+    key, another = new_swarm_key().secret.hex(), new_swarm_key().secret.hex()
+    async with (
+        nodes.node(tmp_path / "a", check=check, key=SwarmKey(bytes.fromhex(key))) as node,
+        js_node(folder, seed=bytes(32)) as without_key,
+        js_node(folder, seed=bytes(32), key=another) as with_another,
+    ):
+        for js in (without_key, with_another):
+            await js.tell("dial", node.network.addresses[0])
+        async with js_node(folder, seed=SEED, key=key, dial=[node.network.addresses[0]]) as js:
             await exchange(node, js)
-        for wrong in ({}, {"key": another.secret.hex()}):
-            async with js_node(folder, seed=bytes(32), **wrong) as js:
-                await js.tell("dial", node.network.addresses[0])
-                await js.until("failed")
+        for js in (without_key, with_another):
+            await js.until("failed")
         assert len(node.all(PeerConnected)) == 1
 
 

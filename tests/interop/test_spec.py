@@ -8,7 +8,23 @@ from typing import Final
 import pytest
 
 from agent.entries import BODIES, Body
-from gossip import exchange, flood, frames, guard, host, mesh, reach, reconcile, record, sync, upstream
+from gossip import (
+    door,
+    exchange,
+    flood,
+    frames,
+    guard,
+    host,
+    intake,
+    mesh,
+    quota,
+    reach,
+    reconcile,
+    record,
+    sync,
+    upstream,
+    yamux,
+)
 from tests.interop import vectors
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -20,7 +36,17 @@ LIMITS: Final = {
     "a presence's distance from the reader's clock": mesh.PRESENCE_FRESH_MS,
     "presences of an author at once": mesh.PRESENCE_BURST,
     "presences of an author": mesh.PRESENCE_PER_SECOND,
+    "a record's age, by gossip": intake.GOSSIP_PAST_MS,
+    "records of an author at once, by gossip": quota.GOSSIP_RECORDS.burst,
+    "records of an author, by gossip": quota.GOSSIP_RECORDS.per_second,
+    "bytes of an author at once, by gossip": quota.GOSSIP_BYTES.burst,
+    "bytes of an author, by gossip": quota.GOSSIP_BYTES.per_second,
+    "stored bytes of an author": quota.AUTHOR_BYTES,
     "GossipSub RPC": flood.MAX_RPC_BYTES,
+    "a message beyond its record": flood.ENVELOPE_BYTES,
+    "GossipSub streams of a peer": flood.MAX_STREAMS_OF_A_PEER,
+    "new messages of a peer at once": flood.CHECKS.burst,
+    "new messages of a peer": flood.CHECKS.per_second,
     "frame": frames.MAX_FRAME,
     "silence within a conversation": frames.FRAME_SECONDS,
     "history exchange, time": sync.SESSION_SECONDS,
@@ -33,7 +59,14 @@ LIMITS: Final = {
     "envelopes of an answer": exchange.MAX_NAMED,
     "envelope": exchange.MAX_ENVELOPE,
     "connections of a node": host.MAX_CONNECTIONS,
+    "connections of a peer": upstream.MAX_CONNECTIONS_OF_A_PEER,
+    "connections from a public IPv4 address, or /64 of IPv6": door.PUBLIC.connections,
+    "arrivals from there at once": door.PUBLIC.arrivals.burst,
+    "arrivals from there": door.PUBLIC.arrivals.per_second,
     "handshake": upstream.HANDSHAKE_SECONDS,
+    "time without an open stream": upstream.IDLE_SECONDS,
+    "Yamux frame": yamux.MAX_FRAME,
+    "open streams of a peer": yamux.MAX_STREAMS,
 }
 
 
