@@ -152,6 +152,20 @@ class AddressBook:
             raise BookError(f"{self._path} cannot be written ({error.strerror}); trying again later") from error
 
 
+def remembered(path: Path, now_ms: int) -> list[tuple[str, tuple[str, ...]]]:
+    """What a book's file says, in the order of `AddressBook.peers`; the file stays as it is. Raises BookError."""
+    book = AddressBook()
+    try:
+        book._entries = _read(json.loads(path.read_bytes()), now_ms)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BookError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise BookError(f"{path} is corrupt: {error}") from error
+    return book.peers()
+
+
 def is_plain(address: str) -> bool:
     """Whether it is an IP address with a TCP port and nothing else: what may be dialled on a stranger's word."""
     try:

@@ -235,6 +235,31 @@ def export(
 
 
 @app.command()
+def doctor(
+    context: typer.Context,
+    bootstrap: Annotated[
+        list[str] | None, typer.Option("--bootstrap", metavar="ADDR", help="A peer's address to try.")
+    ] = None,
+    swarm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The swarm's name (default: the one that this folder belongs to)."),
+    ] = None,
+    swarm_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of a private swarm.")] = None,
+    json: Json = False,
+) -> None:
+    """Find out what is wrong with this node, its network and this machine, and what to do about it."""
+    from gossip.swarmkey import read_swarm_key
+    from node.doctor import case_of, examine, show_findings
+    from node.home import locate_home
+    from node.names import clean_swarm
+
+    name = clean_swarm(swarm) if swarm else None
+    key = read_swarm_key(swarm_key) if swarm_key else None
+    case = case_of(locate_home(context.obj), name, bootstrap or (), key)
+    raise typer.Exit(0 if show_findings(examine(case), json=json) else 1)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", exists=True, dir_okay=False, readable=True)],
     json: Json = False,

@@ -79,9 +79,15 @@ def data_cache() -> Path:
     return platformdirs.user_cache_path("arnode") / "data"
 
 
+def locate_home(folder: Path | None) -> Home:
+    """The state folder as it is, there or not."""
+    return Home((folder or default_folder()).expanduser().absolute())
+
+
 def open_home(folder: Path | None) -> Home:
     """The state folder, made with mode 0700 if it is not there. Raises HomeError."""
-    path = (folder or default_folder()).expanduser().absolute()
+    home = locate_home(folder)
+    path = home.folder
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
@@ -89,7 +95,7 @@ def open_home(folder: Path | None) -> Home:
         raise HomeError(
             f"cannot use {path} as the state folder ({error.strerror}): choose another with --home"
         ) from error
-    return Home(path)
+    return home
 
 
 @contextmanager

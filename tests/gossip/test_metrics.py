@@ -1,12 +1,13 @@
 """Figures that move with what happens on real nodes, and labels that no peer can add to."""
 
+import math
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gossip.events import PeerRejected, RecordArrived
+from gossip.events import PeerRejected, RecordArrived, SyncFinished
 from gossip.metrics import Metrics, Reason, Role, look_up
 from gossip.record import BadSignature, RecordError, TooLarge
 from tests.gossip.nodes import node, record
@@ -75,6 +76,18 @@ def test_errors_have_their_reasons() -> None:
     assert metrics.value("arnode_rejected_total", reason="limit") == 1
     with pytest.raises(KeyError, match="arnode_rejected_total"):
         metrics.value("arnode_rejected_total", reason="unknown")
+
+
+def test_the_clock_offset_is_the_median_of_the_latest_peers() -> None:
+    metrics = Metrics()
+    assert math.isnan(metrics.value("arnode_clock_offset_seconds"))
+    for number, offset_ms in enumerate((1_000_000, 500, 700, 900)):
+        metrics.count(SyncFinished(f"peer {number}", 0, 0, offset_ms))
+    assert metrics.value("arnode_clock_offset_seconds") == 0.8
+    for number in range(1000):
+        metrics.count(SyncFinished(f"later {number}", 0, 0, -2000))
+    assert metrics.value("arnode_clock_offset_seconds") == -2
+    assert len(metrics._offsets_ms) < 100
 
 
 def test_gauges_are_looked_up_when_asked_for() -> None:
