@@ -8,15 +8,18 @@ milliseconds since 1970 passed in; `load` and `save` keep it in a file, which is
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import trio
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
 FORMAT: Final = 1
+SAVE_SECONDS: Final = 2.0
 MAX_ADDRESSES: Final = 8
 MAX_MET: Final = 200
 MAX_HEARD: Final = 400
@@ -164,6 +167,25 @@ def remembered(path: Path, now_ms: int) -> list[tuple[str, tuple[str, ...]]]:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise BookError(f"{path} is corrupt: {error}") from error
     return book.peers()
+
+
+async def keep(book: AddressBook, report: Callable[[str, str], object]) -> None:
+    """Write the book down whenever it has changed, and at the end. Runs until cancelled; a failure is reported once."""
+    failed = False
+    try:
+        while True:
+            await trio.sleep(SAVE_SECONDS)
+            if book.changed:
+                try:
+                    await trio.to_thread.run_sync(book.save)
+                    failed = False
+                except BookError as error:
+                    if not failed:
+                        report("address book", str(error))
+                    failed = True
+    finally:
+        with trio.CancelScope(shield=True), suppress(BookError):  # it was reported, or is lost with the last seconds
+            await trio.to_thread.run_sync(book.save)
 
 
 def is_plain(address: str) -> bool:

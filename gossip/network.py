@@ -16,7 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from gossip import crowd, liveness, upstream
+from gossip import addressbook, crowd, liveness, upstream
 from gossip.addressbook import AddressBook, BookError
 from gossip.clock import PeerClocks
 from gossip.door import LOCAL, PUBLIC, Door, Width
@@ -35,6 +35,7 @@ from gossip.host import (
 )
 from gossip.identity import Identity
 from gossip.intake import Intake
+from gossip.lan import stay_visible
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics, look_up
@@ -93,17 +94,19 @@ async def open_network(
     tuning: Tuning = Tuning(),
     key: SwarmKey | None = None,
     book: AddressBook | None = None,
+    lan: bool = False,
 ) -> AsyncIterator["Network"]:
     """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
 
     `check` raises RecordError for a record whose body the node does not accept; it must be pure, since it is also
     called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
     tried again for as long as the block lasts. With a `key` the swarm is private: only nodes that hold it can connect.
-    `book` remembers peers from one block to the next. Raises ListenError, AddressError.
+    `book` remembers peers from one block to the next. With `lan` nodes on the local network find each other by mDNS.
+    Raises ListenError, AddressError.
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
     known = AddressBook() if book is None else book
-    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key, known)
+    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key, known, lan=lan)
     network._open_book()
     await network._intake.prepare()
     try:
@@ -137,6 +140,8 @@ class Network:
         tuning: Tuning,
         key: SwarmKey | None,
         book: AddressBook,
+        *,
+        lan: bool,
     ) -> None:
         self.addresses: list[str] = []
         self.events = EventQueue()
@@ -149,6 +154,7 @@ class Network:
         self._tuning = tuning
         self._key = key
         self._book = book
+        self._lan = lan
         self._guard = Guard()
         self._door = Door(self._shut, public=tuning.public, local=tuning.local)
         self._connections = Connections(self._tell, clock, self._allowed)
@@ -259,13 +265,24 @@ class Network:
                     ("peer exchange", peers.explore),
                     ("visits", peers.visit),
                     ("room for newcomers", peers.keep_room),
-                    ("address book", peers.keep_book),
+                    ("address book", partial(addressbook.keep, self._book, self._report)),
                     ("liveness", partial(liveness.watch, host, self._connections, self._clock, **pings)),
                     ("sync", schedule.run),
                     ("identity check", partial(self._twins.ask, host, self._own_contacts())),
                     ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
                 ):
                     nursery.start_soon(supervise, name, task, self._report)
+                if self._lan:
+                    near = partial(
+                        stay_visible,
+                        host.get_id(),
+                        host.get_addrs,
+                        self._swarm,
+                        self._key,
+                        found=peers.found_near,
+                        note=lambda text: self._tell(Notice(text)),
+                    )
+                    nursery.start_soon(supervise, "local network", near, self._report)
                 self._serving = True
                 self._up.set()
                 try:

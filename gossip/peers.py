@@ -8,7 +8,6 @@ is too much (gossip/crowd.py). Who has lost everyone keeps trying everyone it ev
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import trio
@@ -18,7 +17,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from gossip import crowd, exchange, upstream
-from gossip.addressbook import AddressBook, BookError
+from gossip.addressbook import AddressBook
 from gossip.dial import Unreachable, dial
 from gossip.frames import ConversationError, PeerBroke
 from gossip.host import Connections
@@ -35,7 +34,7 @@ LONELY_SECONDS: Final = 1.0
 VISIT_SECONDS: Final = 60.0
 SETTLED_MS: Final = 60_000
 LEFT_SECONDS: Final = 600.0
-SAVE_SECONDS: Final = 2.0
+MAX_NEAR: Final = 64
 
 Address = tuple[ID, Multiaddr]
 
@@ -104,6 +103,7 @@ class Peers:
                 self._bootstrap.setdefault(peer, []).append(address)
         self._tries: dict[str, _Try] = {}
         self._left: dict[ID, float] = {}
+        self._near: dict[ID, list[Multiaddr]] = {}
         host.set_stream_handler(exchange.PROTOCOL, self._answer)
 
     # ---- bootstrap peers ----
@@ -193,7 +193,8 @@ class Peers:
         """Whom of the book to dial, the best last: at random, but who is alone begins with those it met last."""
         now, alone = trio.current_time(), not self._connections.peers
         found = []
-        for name, addresses in self._book.peers():
+        near = [(str(peer), tuple(map(str, addresses))) for peer, addresses in self._near.items()]
+        for name, addresses in (*near, *self._book.peers()):
             tried = self._tries.get(name)
             if tried and now < tried.at + min(tried.pause, LONGEST_PAUSE if alone else LONGEST_KNOWN_PAUSE):
                 continue
@@ -232,6 +233,17 @@ class Peers:
         self._tries.pop(str(peer), None)
         if address is not None:
             self._book.met(str(peer), str(address), self._clock())
+
+    def found_near(self, peer: ID, addresses: list[Multiaddr]) -> None:
+        """Take note of a peer on the local network."""
+        if peer == self._host.get_id() or not addresses:
+            return
+        if self._near.get(peer) != addresses:
+            self._tries.pop(str(peer), None)
+        self._near.pop(peer, None)
+        self._near[peer] = addresses
+        if len(self._near) > MAX_NEAR:
+            del self._near[next(iter(self._near))]
 
     def forget(self, peer: ID) -> None:
         """Drop a peer of another swarm from the book."""
@@ -306,26 +318,3 @@ class Peers:
     def _dismissed(self, peer: ID, envelopes: list[bytes]) -> None:
         self._note_left(peer)
         self._learn(envelopes, peer)
-
-    # ---- the book's file ----
-
-    async def keep_book(self) -> None:
-        """Write the book down when it has changed. Runs until cancelled."""
-        complained = False
-        try:
-            while True:
-                await trio.sleep(SAVE_SECONDS)
-                if self._book.changed:
-                    try:
-                        await trio.to_thread.run_sync(self._book.save)
-                        complained = False
-                    except BookError as error:
-                        if not complained:
-                            self._report("address book", str(error))
-                        complained = True
-        finally:
-            with trio.CancelScope(shield=True):
-                try:
-                    await trio.to_thread.run_sync(partial(self._book.save))
-                except BookError as error:
-                    self._report("address book", str(error))

@@ -84,6 +84,9 @@ def join(
     research: Annotated[
         bool, typer.Option("--research/--no-research", help="Do research, or only keep the log and pass records on.")
     ] = True,
+    lan: Annotated[
+        bool, typer.Option("--lan/--no-lan", envvar="ARNODE_LAN", help="Find nodes on the local network by mDNS.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -106,6 +109,7 @@ def join(
         http=http,
         serve=not no_http,
         research=research,
+        lan=lan,
     )
     with Feed(feed_console(json=json), json=json) as feed:
         trio.run(run, home, options, feed)

@@ -66,6 +66,7 @@ class Options:
 
     minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
     place; serve: whether there is one. research: False for a node that only keeps the log and passes records on.
+    lan: whether nodes on the local network find each other.
     """
 
     wish: Wish = field(default_factory=Wish)
@@ -77,6 +78,7 @@ class Options:
     http: str | None = None
     serve: bool = True
     research: bool = True
+    lan: bool = True
 
 
 def default_listen() -> list[str]:
@@ -150,6 +152,7 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
             key=membership.key,
             check=check,
             book=AddressBook(home.book(membership.swarm)),
+            lan=options.lan,
         ) as network:
             node = _Node(state, identity, own, network, feed, options, membership, deadline)
             try:

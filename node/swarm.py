@@ -145,7 +145,7 @@ async def _run_node(
     home: Home, options: Sequence[str], feed: Feed, task_status: Started = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Run one node as a process and show its own events; started once it listens, with its address."""
-    command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", *options]
+    command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", "--no-lan", *options]
     errors = home.folder / "stderr.log"
     with errors.open("wb") as stderr:
         # a session of its own: Ctrl-C is for this process, which then stops its nodes in order

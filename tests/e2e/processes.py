@@ -39,7 +39,7 @@ def command_line(home: Path, *arguments: str | Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "ARNODE_LAN": "0"}
 
 
 class Node:

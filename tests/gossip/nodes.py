@@ -110,6 +110,7 @@ async def node(
     tuning: Tuning = FAST,
     key: SwarmKey | None = None,
     book: AddressBook | None = None,
+    lan: bool = False,
 ) -> AsyncIterator[Node]:
     """A node whose log is in `folder`, made if need be."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
@@ -128,6 +129,7 @@ async def node(
                 tuning=tuning,
                 key=key,
                 book=book,
+                lan=lan,
             ) as network,
             trio.open_nursery() as nursery,
         ):
