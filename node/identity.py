@@ -80,7 +80,7 @@ def import_identity(home: Home, file: Path, passphrase_file: Path | None, *, for
                 )
             aside = _set_aside(home.identity)
         write_private(home.identity, plain_pem(identity), replace=True)
-    print(f"{home.identity}: this node is {peer_id_of(identity.author)} now")
+    print(f"{home.identity}: this node is {peer_id_of(identity.author)} now; stop the one that used it elsewhere")
     if aside is not None:
         print(f"{aside}: the identity that was there before")
 
