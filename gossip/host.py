@@ -76,6 +76,7 @@ async def open_host(
     door: Door,
     admit: Callable[[ID], bool],
     blame: Callable[[ID, str], object],
+    report: Callable[[str, str], object],
     max_connections: int = MAX_CONNECTIONS,
     key: SwarmKey | None = None,
 ) -> AsyncIterator[BasicHost]:
@@ -87,7 +88,14 @@ async def open_host(
     upstream.install()
     key_pair = create_new_key_pair(identity.private_bytes)
     host = upstream.noise_host(
-        key_pair, max_connections=max_connections, door=door, admit=admit, blame=blame, addresses=reachable, key=key
+        key_pair,
+        max_connections=max_connections,
+        door=door,
+        admit=admit,
+        blame=blame,
+        report=report,
+        addresses=reachable,
+        key=key,
     )
     async with host.run([]):
         try:

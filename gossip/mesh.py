@@ -23,6 +23,7 @@ from gossip.host import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.metrics import Metrics
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
+from gossip.supervise import reason_of
 from gossip.twin import Twins
 
 ARRIVALS: Final = 4096
@@ -106,32 +107,41 @@ class Mesh:
             if (record.kind == PRESENCE) != (message.topicIDs[0] == self.presence):
                 raise NotItsAuthors("a message in the wrong topic")
             check_clock(record, self._clock())
+            return self._worth_a_look(record)
         except RecordError as error:
             self._refuse(forwarder, error)
-            return None
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not be blamed on the peer
+            self._put(Trouble("judging a message", reason_of(error)))
+        return None
+
+    def _worth_a_look(self, record: Record) -> Record | None:
         if record.kind == PRESENCE:
             return record if self._limits.allow(record, self._clock(), taking=False) else None
         return record if self._intake.is_news(record) else None
 
     def accept(self, forwarder: ID, record: Record) -> bool:
         """Judge a correctly signed message: whether to forward it. What is good is passed on to the node."""
-        now = trio.current_time()
         try:
-            if record.kind == PRESENCE:
-                if not self._limits.allow(record, self._clock()):
-                    self._metrics.reject("limit")
-                    return False
-                verify(record)
-                self._intake.check_body(record)
-                self._put(PresenceArrived(record))
-                return True
-            if not self._intake.quota.may_gossip(record.author, len(record.raw), now):
-                self._metrics.reject("limit")
-                return False
-            self._intake.verify(record)
+            return self._take(forwarder, record)
         except RecordError as error:
             self._refuse(forwarder, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not be blamed on the peer
+            self._put(Trouble("judging a message", reason_of(error)))
+        return False
+
+    def _take(self, forwarder: ID, record: Record) -> bool:
+        if record.kind == PRESENCE:
+            if not self._limits.allow(record, self._clock()):
+                self._metrics.reject("limit")
+                return False
+            verify(record)
+            self._intake.check_body(record)
+            self._put(PresenceArrived(record))
+            return True
+        if not self._intake.quota.may_gossip(record.author, len(record.raw), trio.current_time()):
+            self._metrics.reject("limit")
             return False
+        self._intake.verify(record)
         self._intake.know(record)
         try:
             self._arrive.send_nowait((record, forwarder.to_base58()))

@@ -223,6 +223,7 @@ class Network:
             door=self._door,
             admit=self._admit,
             blame=partial(self._blame, weight=BROKEN_MUXING),
+            report=self._report,
             max_connections=self._tuning.max_connections,
             key=self._key,
         ) as host:

@@ -35,9 +35,11 @@ from multiaddr import Multiaddr
 from gossip import wire, yamux
 from gossip.door import MAX_HANDSHAKES, Door, Guest
 from gossip.pnet import protect
+from gossip.supervise import reason_of
 from gossip.swarmkey import SwarmKey
 
 HANDSHAKE_SECONDS: Final = 5.0
+REPORT_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 60.0
 MAX_CONNECTIONS_OF_A_PEER: Final = 4
 
@@ -76,14 +78,15 @@ def noise_host(
     door: Door,
     admit: Callable[[ID], bool],
     blame: Callable[[ID, str], object],
+    report: Callable[[str, str], object],
     addresses: Callable[[list[Multiaddr]], list[Multiaddr]],
     key: SwarmKey | None = None,
 ) -> BasicHost:
     """A TCP host that offers Noise and Yamux only, and survives its peers.
 
     `door` says who may connect, `admit` whether a peer that has just proved its id may stay; `blame(peer, reason)`
-    hears of broken rules; `addresses` turns the listen addresses into those to advertise. With a `key`, only holders of
-    the same key can connect, see gossip/pnet.py.
+    hears of broken rules, `report(what, why)` of faults in this node's own handlers; `addresses` turns the listen
+    addresses into those to advertise. With a `key`, only holders of the same key can connect, see gossip/pnet.py.
 
     - Symptom: `new_host()` also offers `/secio` and `/plaintext/2.0.0`, under which a stranger takes any peer id of
       which he knows the public key.
@@ -131,7 +134,7 @@ def noise_host(
     vars(swarm.auto_connector)["maybe_connect"] = trio.lowlevel.checkpoint
     vars(swarm)["dial_peer"] = _do_not_dial
     wire.use_for(swarm)
-    _survive_stream_handlers(host, swarm)
+    _survive_stream_handlers(host, swarm, report)
     _watch_connections(swarm, blame)
     _give_slots_back(swarm, max_connections, door, admit)
     return host
@@ -160,15 +163,23 @@ def swarm_of(host: BasicHost) -> Swarm:
     return network
 
 
-def _survive_stream_handlers(host: BasicHost, swarm: Swarm) -> None:
-    """Symptom: an exception in any stream handler, the library's own included, ends the whole Swarm."""
+def _survive_stream_handlers(host: BasicHost, swarm: Swarm, report: Callable[[str, str], object]) -> None:
+    """Symptom: an exception in any stream handler, the library's own included, ends the whole Swarm.
+
+    What is no libp2p error is a fault of ours, and reported; once a minute, since a stranger may cause it at will.
+    """
     inner = host._swarm_stream_handler
+    silent_until = -float("inf")
 
     async def serve(stream: INetStream) -> None:
+        nonlocal silent_until
         try:
             await inner(stream)
         except Exception as error:  # noqa: BLE001 - any one of them would end the Swarm
             logging.getLogger("libp2p.arnode").debug("stream handler failed: %r", error)
+            if not isinstance(error, BaseLibp2pError) and trio.current_time() >= silent_until:
+                silent_until = trio.current_time() + REPORT_SECONDS
+                report("answering a peer", reason_of(error))
             await reset(stream)
 
     swarm.set_stream_handler(serve)

@@ -46,6 +46,7 @@ def hardened(keys: KeyPair | None = None) -> BasicHost:
         door=Door(),
         admit=lambda peer: True,
         blame=lambda peer, reason: None,
+        report=lambda what, why: None,
         addresses=list,
     )
 
