@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 from libp2p import new_host
-from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection, ISecureConn
+from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_x25519_key_pair
 from libp2p.custom_types import TProtocol
@@ -133,9 +133,8 @@ def noise_host(
     swarm.retry_config = RetryConfig(max_retries=0)
     vars(swarm.auto_connector)["maybe_connect"] = trio.lowlevel.checkpoint
     vars(swarm)["dial_peer"] = _do_not_dial
-    wire.use_for(swarm)
+    wire.use_for(swarm, blame)
     _survive_stream_handlers(host, swarm, report)
-    _watch_connections(swarm, blame)
     _give_slots_back(swarm, max_connections, door, admit)
     return host
 
@@ -183,21 +182,6 @@ def _survive_stream_handlers(host: BasicHost, swarm: Swarm, report: Callable[[st
             await reset(stream)
 
     swarm.set_stream_handler(serve)
-
-
-def _watch_connections(swarm: Swarm, blame: Callable[[ID, str], object]) -> None:
-    """Have every connection's bytes looked at before the library takes them (gossip/yamux.py)."""
-    upgrade = swarm.upgrader.upgrade_connection
-    held = yamux.Held()
-
-    async def upgrade_and_watch(secured: ISecureConn, peer: ID) -> IMuxedConn:
-        muxed = await upgrade(secured, peer)
-        if not isinstance(muxed, Yamux):
-            raise SwarmException(f"the muxer is a {type(muxed).__name__}, not Yamux")
-        yamux.inspect(muxed, held, blame)
-        return muxed
-
-    vars(swarm.upgrader)["upgrade_connection"] = upgrade_and_watch
 
 
 def _give_slots_back(swarm: Swarm, max_connections: int, door: Door, admit: Callable[[ID], bool]) -> None:

@@ -17,6 +17,7 @@ bare library.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -36,7 +37,6 @@ from libp2p.stream_muxer.yamux.yamux import (
     FLAG_SYN,
     HEADER_SIZE,
     MAX_MESSAGE_SIZE,
-    MAX_WINDOW_SIZE,
     TYPE_DATA,
     TYPE_GO_AWAY,
     TYPE_PING,
@@ -46,6 +46,8 @@ from libp2p.stream_muxer.yamux.yamux import (
     YamuxStream,
     logger,
 )
+
+from gossip.yamux import MAX_FRAME, Bounds, BrokenMuxing, Held
 
 READ_BYTES: Final = 64 * 1024
 MAX_PLAIN_BYTES: Final = 65_519  # what a Noise packet holds
@@ -57,16 +59,17 @@ FAREWELL_SECONDS: Final = 1.0
 _HEADER: Final = struct.Struct(YAMUX_HEADER_FORMAT)
 
 
-def use_for(swarm: Swarm) -> None:
-    """Let every connection of `swarm` be a LeanYamux.
+def use_for(swarm: Swarm, blame: Callable[[ID, str], object]) -> None:
+    """Let every connection of `swarm` be a LeanYamux; `blame` hears of peers that break the bounds of gossip/yamux.py.
 
     Symptom: whatever muxer class is given to `new_host`, a connection gets the library's Yamux.
     """
     muxers = swarm.upgrader.muxer_multistream
+    held = Held()
 
     async def new_conn(secured: ISecureConn, peer: ID) -> IMuxedConn:
         protocol, _ = await muxers._selector.select(secured, secured.is_initiator, muxers.negotiate_timeout)
-        made = LeanYamux(secured, peer, is_initiator=secured.is_initiator)
+        made = LeanYamux(secured, peer, held, blame, is_initiator=secured.is_initiator)
         return muxers._annotate_connection(made, secured, protocol)
 
     vars(muxers)["new_conn"] = new_conn
@@ -153,8 +156,12 @@ class LeanYamux(Yamux):
 
     streams: dict[int, LeanStream]  # type: ignore[assignment]
 
-    def __init__(self, secured_conn: ISecureConn, peer_id: ID, **options: Any) -> None:
+    def __init__(
+        self, secured_conn: ISecureConn, peer_id: ID, held: Held, blame: Callable[[ID, str], object], **options: Any
+    ) -> None:
         super().__init__(secured_conn, peer_id, **options)
+        self._bounds = Bounds(self, held)
+        self._blame = blame
         self._unsent = bytearray()
         self._news = trio.Event()
         self._sent = trio.Event()
@@ -218,6 +225,8 @@ class LeanYamux(Yamux):
         """Read frames until the connection ends, from either side or by a broken frame; then clean up."""
         try:
             await self._read_frames()
+        except BrokenMuxing as error:
+            self._blame(self.peer_id, f"it {error}")
         except Exception as error:  # noqa: BLE001 - however it ended, whoever waits on the connection is told below
             logger.debug("connection to %s ended: %r", self.peer_id, error)
         with trio.CancelScope(shield=True):
@@ -233,10 +242,13 @@ class LeanYamux(Yamux):
                 version, kind, flags, stream_id, length = _HEADER.unpack_from(held, start)
                 body = start + HEADER_SIZE
                 end = body + length if kind == TYPE_DATA else body
-                if version != 0 or kind > TYPE_GO_AWAY or end - body > MAX_WINDOW_SIZE:
-                    raise ValueError(f"a frame of version {version}, type {kind}, {length} bytes")
+                if version != 0 or kind > TYPE_GO_AWAY or end - body > MAX_FRAME:
+                    raise BrokenMuxing(f"sent a frame of version {version}, type {kind}, {length} bytes")
                 if end > len(held):
                     break
+                delay = self._bounds.see(kind, flags, stream_id, length, trio.current_time())
+                if delay:
+                    await trio.sleep(delay)
                 if kind == TYPE_PING:
                     await self._on_ping(flags, length)
                 elif kind == TYPE_GO_AWAY:

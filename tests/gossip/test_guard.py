@@ -1,9 +1,20 @@
 """Bans come for many offences, not for few, and end."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.guard import BAN_SECONDS, FORGIVEN_PER_SECOND, MAX_OFFENCES, MAX_PEERS, Guard
+from gossip.guard import (
+    BAN_SECONDS,
+    BANNED_PEERS_OF_AN_ADDRESS,
+    FORGIVEN_PER_SECOND,
+    FORGOTTEN_SECONDS,
+    LONGEST_BAN_SECONDS,
+    MAX_OFFENCES,
+    MAX_PEERS,
+    Guard,
+    origin_of,
+)
 
 
 def test_a_peer_is_banned_once_for_many_offences_and_comes_back() -> None:
@@ -38,3 +49,62 @@ def test_the_memory_of_peers_is_bounded() -> None:
         guard.blame(f"{number}", 0.0, 1000)
     assert not guard.banned("0", 1.0)
     assert guard.banned(f"{MAX_PEERS}", 1.0)
+
+
+def banned_seconds(guard: Guard, peer: str, now: float) -> float:
+    """How long from `now` on, found by halving."""
+    low, high = 0.0, 10 * LONGEST_BAN_SECONDS
+    while high - low > 0.5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if guard.banned(peer, now + middle) else (low, middle)
+    return low
+
+
+def test_a_ban_lasts_twice_as_long_each_time_up_to_a_day_and_is_forgotten_after_one() -> None:
+    guard, now, lengths = Guard(), 0.0, []
+    for _ in range(12):
+        assert guard.blame("p", now, 1000)
+        lengths.append(round(banned_seconds(guard, "p", now)))
+        now += lengths[-1] + 1
+    assert lengths == [round(min(LONGEST_BAN_SECONDS, BAN_SECONDS * 2**n)) for n in range(12)]
+    now += FORGOTTEN_SECONDS + 1
+    guard.blame("p", now, 1000)
+    assert round(banned_seconds(guard, "p", now)) == BAN_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("address", "shut"), [("9.9.9.7", True), ("2606:4700:1:2::7", True), ("127.0.0.1", False), ("192.168.1.7", False)]
+)
+def test_an_address_is_shut_for_several_banned_peers_unless_it_is_a_local_one(address: str, shut: bool) -> None:
+    guard, origin = Guard(), origin_of(address)
+    for number in range(BANNED_PEERS_OF_AN_ADDRESS):
+        assert not guard.shut(origin, 0.0)
+        guard.blame(f"{number}", 0.0, 1000, origin)
+    assert guard.shut(origin, 1.0) is shut
+    assert not guard.shut(origin, BAN_SECONDS + 1)
+
+
+def test_one_bad_peer_shuts_no_household_out() -> None:
+    guard, origin = Guard(), origin_of("9.9.9.7")
+    for hour in range(30):
+        guard.blame("p", 3600.0 * hour, 1000, origin)
+    assert not guard.shut(origin, 3600.0 * 29)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("9.9.9.7", "9.9.9.8", False),
+        ("9.9.9.7", "::ffff:9.9.9.7", True),
+        ("2606:4700:1:2::7", "2606:4700:1:2:ffff::1", True),
+        ("2606:4700:1:2::7", "2606:4700:1:3::7", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+    ],
+)
+def test_an_origin_is_what_one_owner_cannot_change(one: str, other: str, same: bool) -> None:
+    assert (origin_of(one).name == origin_of(other).name) is same
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_an_origin(text: str) -> None:
+    assert isinstance(origin_of(text).local, bool)

@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
-from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11
 from libp2p.pubsub.pb import rpc_pb2
 
 from gossip import upstream
@@ -33,7 +31,8 @@ from gossip.identity import Identity, new_identity
 from gossip.mesh import topics_of
 from gossip.network import Tuning
 from tests.gossip import bare
-from tests.gossip.nodes import Node, hardened, node, record
+from tests.gossip.hostile import meshsub, serves_others, signed_message, stranger_to
+from tests.gossip.nodes import hardened, node, record
 
 RECORDS, PRESENCE = topics_of("test")
 
@@ -51,36 +50,6 @@ def test_the_bare_library_still_has_the_fault(faults: dict[str, str], fault: str
     how = faults[fault]
     assert not how.startswith("(the demonstration failed"), how
     assert how, f"libp2p has mended {fault!r}: take its workaround out of gossip/upstream.py or flood.py"
-
-
-@asynccontextmanager
-async def stranger_to(victim: Node) -> AsyncIterator[tuple[BasicHost, ID]]:
-    """A host of the bare library, connected to `victim`."""
-    peer, address = parse_peer_address(victim.network.addresses[0])
-    async with bare.running(bare.stranger()) as host:
-        await host.connect(PeerInfo(peer, [address]))
-        yield host, peer
-
-
-async def meshsub(host: BasicHost, peer: ID) -> INetStream:
-    return await host.new_stream(peer, [PROTOCOL_ID_V11])
-
-
-async def serves_others(victim: Node, folder: Path) -> bool:
-    """Whether a newcomer still gets what the node has and says."""
-    async with node(folder / "newcomer", bootstrap=victim.network.addresses) as newcomer:
-        said = await victim.say()
-        await newcomer.until(lambda: newcomer.log.has(said.id))
-    return not [event for event in victim.all(Trouble) if isinstance(event, Trouble) and event.what == "network"]
-
-
-def signed_message(host: BasicHost, topic: str, data: bytes, seqno: int = 1) -> rpc_pb2.Message:
-    """What the library's own publish would send."""
-    author = host.get_id().to_bytes()
-    message = rpc_pb2.Message(data=data, topicIDs=[topic], from_id=author, seqno=seqno.to_bytes(8, "big"))
-    message.signature = host.get_private_key().sign(b"libp2p-pubsub:" + message.SerializeToString())
-    message.key = host.get_public_key().serialize()
-    return message
 
 
 ATTACKS: dict[str, bytes] = {
