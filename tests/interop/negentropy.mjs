@@ -1,4 +1,4 @@
-// Negentropy, protocol version 1, the side that asks: which records each of two nodes lacks, in a few small messages.
+// Negentropy, protocol version 1: which records each of two nodes lacks, in a few small messages.
 //
 // An item is {time: BigInt, id: Uint8Array of 32}. What is not in order, or too short, throws.
 
@@ -30,7 +30,17 @@ export class Negentropy {
 
   /** Reads an answer: adds to `have` and `need`, and returns the next message, or null at the end. */
   next (answer) {
-    const input = new Input(answer)
+    const message = this.#respond(answer, true)
+    return message.length > 1 ? message : null
+  }
+
+  /** The side that is asked: the answer to a message. */
+  answer (message) {
+    return this.#respond(message, false)
+  }
+
+  #respond (message, asking) {
+    const input = new Input(message)
     if (input.byte() !== VERSION) throw new Error('another version of Negentropy')
     const out = new Output()
     let lower = 0
@@ -40,28 +50,43 @@ export class Negentropy {
       const bound = input.bound()
       if (order(bound, before) < 0) throw new Error('a bound that goes backwards')
       const mode = input.number()
-      const upper = Math.max(lower, this.#rank(bound))
+      let upper = Math.max(lower, this.#rank(bound))
       const mark = out.mark()
       if (mode === SKIP) skipped = true
       else if (mode === FINGERPRINT) {
         if (input.take(16).equals(this.#fingerprint(lower, upper))) skipped = true
         else {
-          if (skipped) out.bound(before).number(SKIP)
-          skipped = false
+          skipped = out.skip(skipped, before)
           this.#split(out, lower, upper, bound)
         }
       } else if (mode === IDS) {
-        this.#compare(lower, upper, Array.from({ length: input.number() }, () => input.take(32)))
-        skipped = true
+        const theirs = Array.from({ length: input.number() }, () => input.take(32))
+        if (asking) {
+          this.#compare(lower, upper, theirs)
+          skipped = true
+        } else {
+          skipped = out.skip(skipped, before)
+          upper = this.#list(out, mark.length, lower, upper, bound)
+        }
       } else throw new Error(`mode ${mode}`)
       if (out.length > this.limit - RESERVE) {
-        out.cut(mark).bound(INFINITY).number(FINGERPRINT).put(this.#fingerprint(upper, this.items.length))
+        if (asking || mode !== IDS) out.cut(mark)
+        out.bound(INFINITY).number(FINGERPRINT).put(this.#fingerprint(upper, this.items.length))
         break
       }
       lower = upper
       before = bound
     }
-    return out.length > 1 ? out.bytes() : null
+    return out.bytes()
+  }
+
+  /** As many ids as fit in the message; returns the index after the last. */
+  #list (out, length, lower, upper, bound) {
+    const fit = Math.max(0, Math.ceil((this.limit - RESERVE - length + 1) / 32))
+    const end = Math.min(upper, lower + fit)
+    out.bound(end < upper ? this.items[end] : bound).number(IDS).number(end - lower)
+    for (const { id } of this.items.slice(lower, end)) out.put(id)
+    return end
   }
 
   #compare (lower, upper, theirs) {
@@ -135,6 +160,12 @@ class Output {
     this.put(number(time === INFINITY.time ? 0n : time - this.last + 1n))
     this.last = time
     return this.number(id.length).put(id)
+  }
+
+  /** Writes a skip up to a bound if there is something to skip; returns that there is nothing any more. */
+  skip (needed, { time, id }) {
+    if (needed) this.bound({ time, id }).number(SKIP)
+    return false
   }
 
   mark () { return { parts: this.parts.length, length: this.length } }

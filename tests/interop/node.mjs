@@ -22,7 +22,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { askPeers, servePeers } from './peers.mjs'
 import { makeRecord, readRecord, signer, STORED_KINDS } from './record.mjs'
-import { exchange, Log } from './sync.mjs'
+import { exchange, Log, serveHistory } from './sync.mjs'
 import { typed } from './typed.mjs'
 
 const PRESENCE_FRESH_MS = 2 * 60 * 1000
@@ -111,7 +111,10 @@ const commands = {
   }
 }
 
-if (!options.gossip_only) await servePeers(node, options.swarm)
+if (!options.gossip_only) {
+  await servePeers(node, options.swarm)
+  await serveHistory(node, options.swarm, log, (done) => tell('followed', done))
+}
 tell('listening', { address: node.getMultiaddrs()[0].toString(), author: hex(me.author) })
 for (const address of options.dial ?? []) await commands.dial(address)
 for await (const line of createInterface({ input: process.stdin })) {

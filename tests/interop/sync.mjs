@@ -1,4 +1,4 @@
-// History exchange, `/arnode/sync/1`, as leader: afterwards both sides have what either had.
+// History exchange, `/arnode/sync/1`: afterwards both sides have what either had.
 
 import { Frames } from './frames.mjs'
 import { Negentropy } from './negentropy.mjs'
@@ -26,7 +26,7 @@ export class Log extends Map {
   }
 }
 
-/** Exchanges histories with a connected peer; how many records came, and how many were new there. */
+/** Leads: exchanges histories with a connected peer; how many records came, and how many were new there. */
 export async function exchange (node, peer, swarm, log) {
   const stream = await node.dialProtocol(peer, PROTOCOL)
   const frames = new Frames(stream)
@@ -54,6 +54,54 @@ export async function exchange (node, peer, swarm, log) {
   return { received, sent }
 }
 
+/** Follows whoever asks; `done` hears how many records came that were new, and how many went. */
+export function serveHistory (node, swarm, log, done) {
+  return node.handle(PROTOCOL, async (stream) => {
+    try {
+      done(await follow(new Frames(stream), swarm, log))
+      await stream.close()
+    } catch (error) {
+      stream.abort(error)
+    }
+  })
+}
+
+async function follow (frames, swarm, log) {
+  let [received, sent] = [0, 0]
+  const [hello, version, theirs] = await frames.receive()
+  if (hello !== 'hello') throw new Error(`began with ${hello}`)
+  if (version !== VERSION || theirs !== swarm) {
+    await frames.send('refuse', ...(version !== VERSION ? ['version', VERSION] : ['swarm', swarm]))
+    return { received, sent }
+  }
+  await frames.send('hello', VERSION, swarm, Date.now())
+  const difference = new Negentropy(log.items(), MAX_MESSAGE)
+  for (;;) {
+    const [what, content] = await frames.receive()
+    if (what === 'bye') return { received, sent }
+    if (what === 'reconcile') await frames.send('reconcile', difference.answer(content))
+    else if (what === 'want') {
+      const named = Buffer.from(content).toString('hex').match(/.{64}/g)
+      const raws = batchOf(named.filter((id) => log.has(id)).map((id) => log.get(id).raw))
+      if (!raws.length) throw new Error('wants records that were not offered')
+      await frames.send('records', raws)
+      sent += raws.length
+    } else if (what === 'give') {
+      const before = log.size
+      for (const raw of content) log.add(raw)
+      await frames.send('took', log.size - before)
+      received += log.size - before
+    } else throw new Error(`asked ${what}`)
+  }
+}
+
+/** The first of these records that fit a frame: at least one. */
+function batchOf (raws) {
+  let bytes = 0
+  const fits = raws.slice(0, BATCH_RECORDS).findIndex((raw, index) => (bytes += raw.length) > BATCH_BYTES && index > 0)
+  return raws.slice(0, fits < 0 ? BATCH_RECORDS : fits)
+}
+
 function hexOf (ids) {
   return [...new Set(ids.map((id) => id.toString('hex')))]
 }
@@ -73,13 +121,9 @@ async function fetchRecords (ask, wanted, log) {
 async function giveRecords (ask, offered) {
   let sent = 0
   while (offered.length) {
-    const batch = [offered.shift()]
-    let bytes = batch[0].length
-    while (offered.length && batch.length < BATCH_RECORDS && bytes + offered[0].length <= BATCH_BYTES) {
-      bytes += offered[0].length
-      batch.push(offered.shift())
-    }
+    const batch = batchOf(offered)
     sent += (await ask('took', 'give', batch))[0]
+    offered.splice(0, batch.length)
   }
   return sent
 }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ import trio
 from agent.entries import NO_TASK, check
 from gossip.events import PeerConnected, PeerLost, PeerRejected, PresenceArrived, RecordArrived
 from gossip.identity import Identity, new_identity
+from gossip.metrics import Reason, Role
 from gossip.record import Record, pack_body, sign
 from gossip.swarmkey import SwarmKey, new_swarm_key
 from node.archive import to_line
@@ -57,6 +59,7 @@ async def exchange(node: Node, js: Script) -> None:
     await js.tell("publish", {"kind": "insight", "task": TASK, "body": {"text": "from JavaScript"}})
     published = (await js.until("published"))["id"]
     await node.until(lambda: any(event.record.id.hex() == published for event in node.all(RecordArrived)))
+    assert {event.via for event in node.all(RecordArrived)} == {"gossip"}
     kept = node.log.get(bytes.fromhex(published))
     assert kept is not None
     assert kept.author.hex() == js.heard[0]["author"]
@@ -66,20 +69,28 @@ async def exchange(node: Node, js: Script) -> None:
         "publish", {"kind": "presence", "task": TASK, "body": {"alias": "jane", "activity": "watching", "best": 1}}
     )
     await node.until(lambda: bool(node.all(PresenceArrived)))
+    assert_content(node)
+
+
+def assert_content(node: Node) -> None:
+    """Nobody was refused, blamed or lost."""
     assert not node.all([PeerRejected, PeerLost])
+    value = node.network.metrics.value
+    assert not any(value("arnode_rejected_total", reason=reason) for reason in get_args(Reason))
+    assert not any(value("arnode_syncs_total", role=role, outcome="broken") for role in get_args(Role))
 
 
 async def test_a_node_that_dials_in_publishes_and_receives(tmp_path: Path, folder: Path) -> None:
     async with (
         nodes.node(tmp_path / "a", check=check) as node,
-        js_node(folder, seed=SEED, dial=[node.network.addresses[0]]) as js,
+        js_node(folder, seed=SEED, gossip_only=True, dial=[node.network.addresses[0]]) as js,
     ):
         await exchange(node, js)
 
 
 async def test_a_node_that_is_dialled_publishes_and_receives(tmp_path: Path, folder: Path) -> None:
     async with (
-        js_node(folder, seed=SEED) as js,
+        js_node(folder, seed=SEED, gossip_only=True) as js,
         nodes.node(tmp_path / "a", check=check, bootstrap=[js.heard[0]["address"]]) as node,
     ):
         await exchange(node, js)
@@ -100,7 +111,7 @@ async def test_records_cross_a_client_that_speaks_gossip_alone(tmp_path: Path, f
         assert [event.peer for event in b.all(RecordArrived)] == [between]
         for node in (a, b):
             assert [event.peer.peer for event in node.all(PeerConnected)] == [between]
-            assert not node.all([PeerRejected, PeerLost])
+            assert_content(node)
 
 
 async def test_a_node_finds_another_through_it(tmp_path: Path, folder: Path) -> None:
@@ -111,7 +122,8 @@ async def test_a_node_finds_another_through_it(tmp_path: Path, folder: Path) -> 
     ):
         for one, other in ((a, b), (b, a)):
             await one.until(lambda peer=other.peer, to=one: peer in {known.peer for known in to.network.peers()})  # type: ignore[misc]
-        assert not [event for node in (a, b) for event in node.all(PeerRejected)]
+        for node in (a, b):
+            assert_content(node)
 
 
 async def test_it_finds_a_node_through_another(tmp_path: Path, folder: Path) -> None:
@@ -144,7 +156,20 @@ async def test_what_was_said_before_it_came_is_exchanged(tmp_path: Path, folder:
         await js.tell("sync", node.peer)
         again = await js.until("synced", lambda event: event is not synced)
         assert (again["received"], again["sent"]) == (0, 0)
-        assert not node.all([PeerRejected, PeerLost])
+        assert_content(node)
+
+
+async def test_a_node_that_leads_an_exchange_with_it_brings_both_up_to_date(tmp_path: Path, folder: Path) -> None:
+    old = [insight(new_identity(), f"{number}") for number in range(300)]
+    async with js_node(folder, seed=SEED) as js:
+        for number in range(40):
+            await js.tell("publish", {"kind": "insight", "task": TASK, "body": {"text": f"alone {number}"}})
+        await js.until("published", lambda _: sum(told["event"] == "published" for told in js.heard) == 40)
+        async with nodes.node(tmp_path / "a", check=check, records=old, bootstrap=[js.heard[0]["address"]]) as node:
+            await node.until(lambda: len(node.log.ids()) == 340)
+            first = await js.until("followed")
+            assert (first["received"], first["sent"]) == (300, 40)
+            assert_content(node)
 
 
 async def test_a_running_node_shows_what_it_says(tmp_path: Path, folder: Path) -> None:
@@ -202,7 +227,7 @@ async def test_in_a_private_swarm_it_needs_the_key(tmp_path: Path, folder: Path)
     ):
         for js in (without_key, with_another):
             await js.tell("dial", node.network.addresses[0])
-        async with js_node(folder, seed=SEED, key=key, dial=[node.network.addresses[0]]) as js:
+        async with js_node(folder, seed=SEED, key=key, gossip_only=True, dial=[node.network.addresses[0]]) as js:
             await exchange(node, js)
         for js in (without_key, with_another):
             await js.until("failed")
@@ -212,7 +237,7 @@ async def test_in_a_private_swarm_it_needs_the_key(tmp_path: Path, folder: Path)
 async def test_a_node_with_a_swarm_key_dials_it(tmp_path: Path, folder: Path) -> None:
     key = new_swarm_key()
     async with (
-        js_node(folder, seed=SEED, key=key.secret.hex()) as js,
+        js_node(folder, seed=SEED, key=key.secret.hex(), gossip_only=True) as js,
         nodes.node(tmp_path / "a", check=check, key=key, bootstrap=[js.heard[0]["address"]]) as node,
     ):
         await exchange(node, js)

@@ -64,7 +64,7 @@ LIMITS: Final = {
     "arrivals from there at once": door.PUBLIC.arrivals.burst,
     "arrivals from there": door.PUBLIC.arrivals.per_second,
     "handshake": upstream.HANDSHAKE_SECONDS,
-    "time without an open stream": upstream.IDLE_SECONDS,
+    "time without an open stream of the peer's": upstream.IDLE_SECONDS,
     "Yamux frame": yamux.MAX_FRAME,
     "open streams of a peer": yamux.MAX_STREAMS,
 }
@@ -111,6 +111,8 @@ def test_kinds_topics_and_protocols_have_the_names_that_the_code_uses() -> None:
 
 def test_the_offences_are_counted_as_the_page_says() -> None:
     assert f"at {guard.MAX_OFFENCES} the peer is shut out for {guard.BAN_SECONDS / 60:.0f} minutes" in PAGE
+    assert f"address from which {guard.BANNED_PEERS_OF_AN_ADDRESS} peers were" in PAGE.replace("\n", " ")
+    assert guard.LONGEST_BAN_SECONDS == guard.FORGOTTEN_SECONDS == 24 * 3600
     assert f"one per {1 / guard.FORGIVEN_PER_SECOND:.0f} s" in PAGE
 
 

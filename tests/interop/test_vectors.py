@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.entries import check
+from gossip.invite import decode as decode_invite
 from gossip.record import RecordError, decode, pack_body, sign
 from tests.interop import vectors
 from tests.interop.javascript import run_script, scripts
@@ -69,11 +70,15 @@ def test_a_fingerprint_is_the_hash_of_what_the_page_says(tmp_path: Path) -> None
     assert task.fingerprint_hex == HELD["task"]["fingerprint"]
 
 
+def test_an_invite_says_what_it_was_made_of() -> None:
+    assert decode_invite(HELD["invite"]["text"], now=0) == vectors.INVITE
+
+
 def test_javascript_makes_and_refuses_the_same(folder: Path) -> None:
     done = run_script(folder, "vectors.mjs")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {part: len(HELD[part]) for part in ("records", "refused", "recipes")}
-    assert json.loads(done.stdout.splitlines()[-1]) == counts | {"task": 1}
+    assert json.loads(done.stdout.splitlines()[-1]) == counts | {"task": 1, "invite": 1}
 
 
 def test_the_negentropy_client_sends_what_the_reference_sends(folder: Path) -> None:

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { encode } from './canonical.mjs'
+import { readInvite } from './invite.mjs'
 import { makeRecord, readRecord, recipeId, sha256, signer } from './record.mjs'
 import { typed } from './typed.mjs'
 
@@ -28,6 +29,10 @@ for (const { name, record } of vectors.refused) {
 for (const { recipe, id } of vectors.recipes) assert.equal(hex(recipeId(typed(recipe))), id)
 assert.equal(hex(sha256(encode(typed(vectors.task.canonical)))), vectors.task.fingerprint)
 
+const { text, ...said } = vectors.invite
+assert.deepEqual(readInvite(text), said)
+assert.throws(() => readInvite(text.slice(0, -1) + 'a'), /damaged/)
+
 console.log(JSON.stringify({
-  records: vectors.records.length, refused: vectors.refused.length, recipes: vectors.recipes.length, task: 1
+  records: vectors.records.length, refused: vectors.refused.length, recipes: vectors.recipes.length, task: 1, invite: 1
 }))

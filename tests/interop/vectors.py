@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.entries import NO_TASK
 from gossip.host import peer_id_of
 from gossip.identity import Identity
+from gossip.invite import Invite, encode
 from gossip.record import DOMAIN, KINDS, pack_body, sign
+from gossip.swarmkey import SwarmKey
 from trainer.recipe import BASELINE, Recipe, program_sha256, recipe_id, recipe_to_data
 from trainer.task import Task, load_task
 
@@ -69,6 +71,16 @@ name = "NORM"
 type = "choice"
 choices = ["layer", "rms", 0.0]
 """
+
+
+INVITE: Final = Invite(
+    "quiet-river",
+    tuple(
+        f"{address}/p2p/{peer_id_of(ME.author)}" for address in ("/ip4/192.0.2.7/tcp/4477", "/ip6/2001:db8::7/tcp/1")
+    ),
+    SwarmKey(hashlib.sha256(b"a swarm's key").digest()),
+    1_800_000_000,
+)
 
 
 def tiny_task(folder: Path) -> Task:
@@ -263,6 +275,13 @@ def made(folder: Path) -> dict[str, Any]:
             "task.toml": TASK_FILE,
             "canonical": typed(canonical_task(task)),
             "fingerprint": task.fingerprint_hex,
+        },
+        "invite": {
+            "text": encode(INVITE),
+            "swarm": INVITE.swarm,
+            "expires": INVITE.expires,
+            "key": INVITE.key.secret.hex() if INVITE.key else None,
+            "bootstrap": list(INVITE.bootstrap),
         },
     }
 
