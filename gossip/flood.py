@@ -19,6 +19,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import Reader
 from libp2p.io.exceptions import MessageTooLarge
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import env_to_send_in_RPC
 from libp2p.pubsub import gossipsub, pubsub
@@ -28,14 +29,15 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.utils import maybe_consume_signed_record, safe_bytes_from_hex
 from libp2p.pubsub.validators import signature_validator
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from gossip.bucket import Bucket, Buckets, Rate
+from gossip.outgoing import Outgoing, framed, piece_of
 from gossip.upstream import reset
 
 Read = TypeVar("Read")  # what a message says, once it is read
 
-QUEUE_LENGTH: Final = 2048
 MAX_RPC_BYTES: Final = 1 << 20
 READ_BYTES: Final = 64 * 1024
 SEQNO_BYTES: Final = 8
@@ -110,18 +112,26 @@ class Buffered(Reader):
     async def read(self, n: int | None = None) -> bytes:
         """At least one and at most `n` bytes. Raises StreamEOF at the end."""
         if self._start == len(self._held):
-            self._held, self._start = await self._stream.read(READ_BYTES), 0
+            self._held, self._start = await self._read(), 0
         end = len(self._held) if n is None or n < 0 else min(len(self._held), self._start + n)
         chunk = self._held[self._start : end]
         self._start = end
         return bytes(chunk)
 
+    async def _read(self) -> bytes:
+        if not isinstance(self._stream, NetStream):
+            return await self._stream.read(READ_BYTES)
+        try:
+            return await self._stream.muxed_stream.read(READ_BYTES)
+        except MuxedStreamEOF as error:
+            raise StreamEOF from error
 
-class _RoomyQueues(dict[ID, RpcQueue]):
-    """Symptom: a peer's outbound queue holds 32 messages and drops the rest without a word."""
+
+class _Queues(dict[ID, RpcQueue]):
+    """The library's queue for each peer, with ours inside."""
 
     def __setitem__(self, peer: ID, queue: RpcQueue) -> None:
-        queue._queue.max_size = QUEUE_LENGTH
+        queue._queue = Outgoing()
         super().__setitem__(peer, queue)
 
 
@@ -168,7 +178,7 @@ class Flood(Pubsub, Generic[Read]):
             allowed_topics=set(topics),
         )
         self.counter = time.time_ns()
-        self.peer_queues = _RoomyQueues()
+        self.peer_queues = _Queues()
         self._max_message_bytes = max_message_bytes
         self._screen = screen
         self._accept = accept
@@ -233,6 +243,9 @@ class Flood(Pubsub, Generic[Read]):
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """Judge a message, one's own or a peer's, and pass it on if it is good."""
         if self._is_msg_seen(msg):
+            queue = self.peer_queues.get(msg_forwarder)
+            if queue is not None and isinstance(queue._queue, Outgoing):
+                queue._queue.forget(self.get_message_id(msg))
             return
         if msg_forwarder != self.my_id:
             if len(msg.topicIDs) != 1 or msg.topicIDs[0] not in self.topic_ids:
@@ -255,6 +268,29 @@ class Flood(Pubsub, Generic[Read]):
                 return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
+
+    def send(self, peer: ID, message_id: bytes, piece: bytes) -> None:
+        """Let a message go out to a peer, if there is room in its queue."""
+        queue = self.peer_queues.get(peer)
+        if queue is not None and not queue.closed and isinstance(queue._queue, Outgoing):
+            queue._queue.add(message_id, piece)
+            queue._notify.set()
+            queue._notify = trio.Event()
+
+    async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC | bytes) -> bool:
+        """Write an RPC, or a frame from the peer's queue; False when the stream has ended.
+
+        Symptom: the library's stream takes a lock and a turn of the scheduler for each write.
+        """
+        frame = rpc_msg if isinstance(rpc_msg, bytes) else framed(rpc_msg.SerializeToString())
+        try:
+            await (stream.muxed_stream if isinstance(stream, NetStream) else stream).write(frame)
+        except (BaseLibp2pError, OSError) as error:
+            peer = stream.muxed_conn.peer_id
+            pubsub.logger.debug("stream to %s ended: %r", peer, error)
+            self._handle_dead_peer(peer)
+            return False
+        return True
 
 
 def _pieces_of(rpc: rpc_pb2.RPC) -> int:
@@ -287,7 +323,10 @@ class Router(GossipSub):
     - Symptom: a PRUNE of the heartbeat carries no backoff, so the pruned peer comes back at once.
     - Symptom: control messages for topics nobody has here raise KeyError with peer exchange on, and fill tables
       without bound; peers offered in a PRUNE are dialled inside the read loop. Peer exchange is ours (gossip/peers.py).
-    - Symptom: the list of recent deliveries is never trimmed when adaptive gossip is off.
+    - Symptom: forwarding a message makes and copies an RPC for each peer, rebuilds and adds a signed peer record of 200
+      bytes to each, scores each peer (with thresholds of minus infinity: in vain), keeps the message for peers who have
+      not subscribed yet (who get it again from the cache when they do), and lets a list of recent deliveries grow that
+      is never trimmed when adaptive gossip is off.
     - Symptom: an IWANT that names one message twenty thousand times is answered with twenty thousand copies.
     """
 
@@ -304,6 +343,7 @@ class Router(GossipSub):
             spam_protection_enabled=False,
             do_px=False,
         )
+        self.scorer = None
         self._answers: Buckets[ID] = Buckets(ANSWERS)
 
     def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
@@ -327,13 +367,21 @@ class Router(GossipSub):
                     peers_to_gossip[peer][topic] = list(ids)
         return current_peers, False
 
+    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
+        """Forward a message that was found good, or send one's own."""
+        self.mcache.put(pubsub_msg)
+        message_id, piece = pubsub_msg.from_id + pubsub_msg.seqno, piece_of(pubsub_msg)
+        for peer in self._get_peers_to_send(pubsub_msg.topicIDs, msg_forwarder, ID(pubsub_msg.from_id)):
+            if isinstance(self.pubsub, Flood):
+                self.pubsub.send(peer, message_id, piece)
+
     def _get_peers_to_send(
         self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
     ) -> Iterable[ID]:
-        topics = list(topic_ids)
-        peers = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
-        if self.pubsub is not None and msg_forwarder == self.pubsub.my_id:
-            for topic in topics:
+        peers: set[ID] = set()
+        for topic in topic_ids:
+            peers |= self.mesh.get(topic, set())
+            if self.pubsub is not None and msg_forwarder == self.pubsub.my_id:
                 peers |= self.pubsub.peer_topics.get(topic, set())
         return peers - {msg_forwarder, origin}
 
@@ -377,7 +425,3 @@ class Router(GossipSub):
                 iwant_msg.messageIDs.append(name)
         if size and self._answers.take(sender_peer_id, trio.current_time(), size):
             await super().handle_iwant(iwant_msg, sender_peer_id)
-
-    def _periodic_security_cleanup(self) -> None:
-        super()._periodic_security_cleanup()
-        self.recent_message_deliveries.clear()

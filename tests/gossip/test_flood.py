@@ -1,6 +1,5 @@
 """Each fault of libp2p's GossipSub that gossip/flood.py mends: the bare one shows it, ours does not."""
 
-from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +16,7 @@ from libp2p.pubsub.utils import maybe_consume_signed_record
 
 from gossip import flood
 from gossip.mesh import topics_of
+from gossip.outgoing import QUEUE_LENGTH
 from tests.gossip import bare
 from tests.gossip.nodes import hardened
 
@@ -116,16 +116,8 @@ async def test_peers_named_in_a_prune_are_not_dialled() -> None:
     assert router._check_back_off(peers[0], RECORDS)
 
 
-def test_recent_deliveries_are_trimmed() -> None:
-    router, _, _ = members(flood.Router)
-    router.recent_message_deliveries = defaultdict(list, {RECORDS: [1.0] * 1000})
-    router._periodic_security_cleanup()
-    assert not router.recent_message_deliveries
-
-
 def test_outbound_queues_are_roomy() -> None:
-    queues = flood._RoomyQueues()
-    for made, expected in ((dict[ID, RpcQueue](), 32), (queues, flood.QUEUE_LENGTH)):
+    for made, expected in ((dict[ID, RpcQueue](), 32), (flood._Queues(), QUEUE_LENGTH)):
         peer = ID(b"x")
         made[peer] = RpcQueue()
         assert sum(made[peer].push(rpc_pb2.RPC()) for _ in range(3000)) == expected
