@@ -5,11 +5,8 @@ never from a peer: a stranger who could name a label value could fill this node'
 What the network's events tell already is counted from these; what can be looked up is looked up when somebody asks.
 """
 
-import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from statistics import median
 from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
@@ -40,7 +37,6 @@ REASON_OF: Final[dict[type[RecordError], Reason]] = {
 }
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
 
-OFFSETS: Final = 15
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -51,7 +47,6 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._offsets_ms: OrderedDict[str, int] = OrderedDict()
         self.registry = CollectorRegistry()
         # ---- counters ----
         self.records = self._counter("records", "Records that were new to this node's log.", way=get_args(Way))
@@ -76,8 +71,9 @@ class Metrics:
             queue=("outbound", "arrivals", "events"),
         )
         self.log_bytes = self._gauge("log_bytes", "Size of the log on disk.")
-        clock = self._gauge("clock_offset_seconds", "Clocks of the latest peers (median) minus this node's, or NaN.")
-        look_up(clock, lambda: median(self._offsets_ms.values()) / 1000 if self._offsets_ms else math.nan)
+        self.clock_offset = self._gauge(
+            "clock_offset_seconds", "Clocks of the peers (median) minus this node's; NaN while too few have told."
+        )
         self._gauge("start_time_seconds", "When this network was opened, since 1970.").set(time.time())
 
     def count(self, event: Event) -> None:
@@ -87,11 +83,7 @@ class Metrics:
                 self.records.labels(via).inc()
             case PresenceArrived():
                 self.presences.labels("gossip").inc()
-            case SyncFinished(peer):
-                self._offsets_ms[peer] = event.offset_ms
-                self._offsets_ms.move_to_end(peer)
-                if len(self._offsets_ms) > OFFSETS:
-                    self._offsets_ms.popitem(last=False)
+            case SyncFinished():
                 self.sync_records.labels("received").inc(event.received)
                 self.sync_records.labels("sent").inc(event.sent)
             case PeerRejected():

@@ -4,6 +4,7 @@ A record of another node goes: size, form, clock, signature, the node's check; f
 network's machinery fails, it is built anew on the same port, and the node goes on meanwhile.
 """
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -189,6 +190,7 @@ class Network:
         look_up(metrics.queue, lambda: mesh.arrivals_waiting, "arrivals")
         look_up(metrics.queue, lambda: events.waiting, "events")
         look_up(metrics.log_bytes, log.bytes_on_disk)
+        look_up(metrics.clock_offset, self._clock_offset_seconds)
 
     async def publish(self, record: Record) -> None:
         """Send a record that is already in the log to the swarm."""
@@ -299,6 +301,10 @@ class Network:
             for peer, address in self._contacts
             if peer == self._own_id and f"{address}/p2p/{peer}" not in self.addresses
         ]
+
+    def _clock_offset_seconds(self) -> float:
+        offset_ms = self._peer_clocks.offset_ms
+        return math.nan if offset_ms is None else offset_ms / 1000
 
     async def _disconnect(self, swarm: Swarm) -> None:
         async with trio.open_nursery() as nursery:

@@ -173,8 +173,9 @@ def membership(case: Case) -> Iterator[Finding]:
         command = f"chmod 600 {path}" if "chmod" in advice else ""
         yield Finding("swarm", "failed", text, advice, command)
         return
+    words = known.swarm if known.key is None else f"{known.swarm}, private, key {known.key.fingerprint}"
     why = "" if _there(path) else ", as nothing else was ever joined"
-    yield Finding("swarm", "ok", f"{known.words}{why}", data={"swarm": known.swarm, "private": known.key is not None})
+    yield Finding("swarm", "ok", f"{words}{why}", data={"swarm": known.swarm, "private": known.key is not None})
 
 
 def book(case: Case) -> Iterator[Finding]:
@@ -186,7 +187,8 @@ def book(case: Case) -> Iterator[Finding]:
         text, _, why = str(error).partition(": ")
         yield Finding("peers", "warning", f"{text} ({why})", "the next start moves it aside and begins a new one")
         return
-    yield Finding("peers", "ok", f"{count(len(known), 'address')} of peers remembered", data={"peers": len(known)})
+    if known:
+        yield Finding("peers", "ok", f"{count(len(known), 'peer')} remembered", data={"peers": len(known)})
 
 
 def _read_log(path: Path) -> tuple[int, str, int]:

@@ -1,15 +1,19 @@
 """Figures that move with what happens on real nodes, and labels that no peer can add to."""
 
 import math
+import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gossip.events import PeerRejected, RecordArrived, SyncFinished
+from gossip.events import PeerRejected, RecordArrived
 from gossip.metrics import Metrics, Reason, Role, look_up
+from gossip.network import now_ms
 from gossip.record import BadSignature, RecordError, TooLarge
+from tests.e2e.processes import ROOT
 from tests.gossip.nodes import node, record
 
 
@@ -68,6 +72,22 @@ def test_every_label_is_known_from_the_start_and_none_is_ever_added() -> None:
     assert metrics.value("arnode_bans_total") == 1
 
 
+def test_the_page_lists_every_metric_with_its_labels_and_type() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    documented = set(re.findall(r"^\| `(arnode_\w+)(?:{([\w,]+)})?` \| (\w+) \|", page, re.MULTILINE))
+    families = {family.name: family for family in Metrics().registry.collect()}
+    assert documented == {
+        (
+            name + ("_total" if family.type == "counter" else ""),
+            ",".join(family.samples[0].labels),
+            family.type,
+        )
+        for name, family in families.items()
+    }
+    for value in {value for family in families.values() for one in family.samples for value in one.labels.values()}:
+        assert f"`{value}`" in page
+
+
 def test_errors_have_their_reasons() -> None:
     metrics = Metrics()
     metrics.reject(BadSignature("x"))
@@ -78,16 +98,17 @@ def test_errors_have_their_reasons() -> None:
         metrics.value("arnode_rejected_total", reason="unknown")
 
 
-def test_the_clock_offset_is_the_median_of_the_latest_peers() -> None:
-    metrics = Metrics()
-    assert math.isnan(metrics.value("arnode_clock_offset_seconds"))
-    for number, offset_ms in enumerate((1_000_000, 500, 700, 900)):
-        metrics.count(SyncFinished(f"peer {number}", 0, 0, offset_ms))
-    assert metrics.value("arnode_clock_offset_seconds") == 0.8
-    for number in range(1000):
-        metrics.count(SyncFinished(f"later {number}", 0, 0, -2000))
-    assert metrics.value("arnode_clock_offset_seconds") == -2
-    assert len(metrics._offsets_ms) < 100
+async def test_the_clock_offset_is_unknown_until_enough_peers_have_told(tmp_path: Path) -> None:
+    def late() -> int:
+        return now_ms() - 90_000
+
+    async with node(tmp_path / "a", clock=late) as a, AsyncExitStack() as stack:
+        metrics = a.network.metrics
+        assert math.isnan(metrics.value("arnode_clock_offset_seconds"))
+        for name in "bcd":
+            await stack.enter_async_context(node(tmp_path / name, bootstrap=[a.network.addresses[0]]))
+        await a.until(lambda: not math.isnan(metrics.value("arnode_clock_offset_seconds")))
+        assert abs(metrics.value("arnode_clock_offset_seconds") - 90) < 5
 
 
 def test_gauges_are_looked_up_when_asked_for() -> None:

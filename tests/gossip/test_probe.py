@@ -200,6 +200,13 @@ async def test_the_clocks_difference_is_read_from_the_hello() -> None:
     assert abs(found.offset_ms - 3_600_000) < 10_000
 
 
+async def test_a_nodes_clock_that_is_ahead_is_seen(tmp_path: Path) -> None:
+    async with node(tmp_path / "a", clock=lambda: now_ms() + 300_000) as a:
+        found = await probe(a.network.addresses[0], "test")
+        assert found.offset_ms is not None
+        assert abs(found.offset_ms - 300_000) < 10_000
+
+
 async def test_a_libp2p_node_without_our_protocol_is_no_arnode() -> None:
     async with bare.running(bare.stranger(), bare.ANY) as host:
         assert (await probe(_address(host), "test")).outcome == "not_arnode"
