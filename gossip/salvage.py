@@ -5,6 +5,7 @@ records lie in one piece in SQLite's pages, and are found by looking through the
 ones are spread over pages, which SQLite itself reads as far as it can.
 """
 
+import itertools
 import mmap
 import re
 import sqlite3
@@ -26,15 +27,17 @@ BEGINNING: Final = re.compile(
 
 def readable_records(path: Path) -> Iterator[Record]:
     """Every sound record in a log's file, damaged or not, each once."""
-    seen: set[bytes] = set()
+    seen: set[bytes] = set()  # by signature, with which a record's bytes end: a second look would cost as much again
     beside = path.with_name(path.name + "-wal")
-    for raw in (*_lying_about(path), *_lying_about(beside), *_rows(path)):
+    for raw in itertools.chain(_lying_about(path), _lying_about(beside), _rows(path)):
+        if raw[-64:] in seen:
+            continue
         try:
             record = decode(raw, FOREVER_MS)
         except RecordError:
             continue  # that is what is damaged
-        if record.id not in seen and record.kind in STORED_KINDS:
-            seen.add(record.id)
+        if record.kind in STORED_KINDS:
+            seen.add(record.signature)
             yield record
 
 
