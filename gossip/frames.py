@@ -41,13 +41,17 @@ class ByteStream(Protocol):
 
 
 class Frames:
-    """One side of a conversation. At most `budget` bytes in each direction and FRAME_SECONDS for each frame."""
+    """One side of a conversation. At most `budget` bytes in each direction and FRAME_SECONDS for each frame.
+
+    sent, received: bytes of frames so far.
+    """
 
     def __init__(self, stream: ByteStream, *, budget: int) -> None:
         self._stream = stream
         self._held = bytearray()
-        self._can_send = budget
-        self._can_receive = budget
+        self._budget = budget
+        self.sent = 0
+        self.received = 0
         self._ahead: trio.MemoryReceiveChannel[list[Any] | ConversationError] | None = None
 
     async def send(self, *message: Any) -> None:
@@ -55,8 +59,8 @@ class Frames:
         body = msgpack.packb(message, use_bin_type=True)
         if len(body) > MAX_FRAME:
             raise ValueError(f"a frame of {len(body)} bytes, of at most {MAX_FRAME}")
-        self._can_send -= len(body)
-        if self._can_send < 0:
+        self.sent += HEADER_BYTES + len(body)
+        if self.sent > self._budget:
             raise ConversationError("the byte budget of this conversation is spent")
         with _in_time("did not take a frame"):
             await self._stream.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
@@ -102,8 +106,8 @@ class Frames:
         length = int.from_bytes(await self._exactly(HEADER_BYTES), "big")
         if length > MAX_FRAME:
             raise PeerBroke(f"announced a frame of {length} bytes, of at most {MAX_FRAME}")
-        self._can_receive -= length
-        if self._can_receive < 0:
+        self.received += HEADER_BYTES + length
+        if self.received > self._budget:
             raise ConversationError("the byte budget of this conversation is spent")
         body = await self._exactly(length)
         try:

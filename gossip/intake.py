@@ -95,6 +95,7 @@ class Intake:
         since = self.clock() - GOSSIP_PAST_MS
         for record_id in await self.storage.read(partial(self._log.ids_since, since, MAX_REMEMBERED)):
             self._recent.add(record_id)
+        await self.items()
 
     def is_news(self, record: Record) -> bool:
         """Whether a record that came by gossip, not yet verified, is worth a closer look; touches no disk."""
