@@ -24,12 +24,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 VERSION: Final = 1
 DOMAIN: Final = b"arnode/record/1\0"
+SIX_FIELDS: Final = b"\x96"  # the head of a msgpack array of six
+SIGNATURE_FIELD: Final = 66  # bytes of the last field, of which 64 are the signature
 MAX_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 16
 MAX_AHEAD_MS: Final = 10 * 60 * 1000
 STORED_KINDS: Final = frozenset({"result", "hypothesis", "insight", "calibration", "profile"})
 PRESENCE: Final = "presence"
 KINDS: Final = STORED_KINDS | {PRESENCE}
+
+SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
 
 
 class RecordError(Exception):
@@ -80,15 +84,15 @@ class Record:
     body: bytes
     signature: bytes
 
-    @cached_property
+    @property
     def signed_bytes(self) -> bytes:
-        """What the signature covers."""
-        return DOMAIN + _pack([VERSION, self.kind, self.task, self.author, self.time_ms, self.body])
+        """What the signature covers: all of the record but its last field, as an array of six."""
+        return DOMAIN + SIX_FIELDS + self.raw[1:-SIGNATURE_FIELD]
 
     @cached_property
     def id(self) -> bytes:
         """SHA-256 of the signed bytes, 32 bytes."""
-        return hashlib.sha256(self.signed_bytes).digest()
+        return id_of(self.raw)
 
     @cached_property
     def raw(self) -> bytes:
@@ -97,7 +101,7 @@ class Record:
 
     def value(self) -> dict[str, Any]:
         """The body, decoded."""
-        body: dict[str, Any] = _unpack(self.body)
+        body: dict[str, Any] = _decoded(self.body)  # its form was checked when the record was made
         return body
 
 
@@ -132,7 +136,9 @@ def parse(raw: bytes) -> Record:
         raise BadField("body is not bytes")
     if not isinstance(_unpack(body), dict):
         raise BadField("body is not a map")
-    return Record(kind, task, author, time_ms, body, signature)
+    record = Record(kind, task, author, time_ms, body, signature)
+    vars(record)["raw"] = raw  # what the property would make
+    return record
 
 
 def decode(raw: bytes, now_ms: int) -> Record:
@@ -150,8 +156,8 @@ def check_clock(record: Record, now_ms: int) -> None:
 
 
 def id_of(raw: bytes) -> bytes:
-    """The id of a record's bytes, which are taken to be canonical: the signature is their last 66 bytes."""
-    return hashlib.sha256(DOMAIN + b"\x96" + raw[1:-66]).digest()
+    """The id of a record's bytes, which are taken to be canonical."""
+    return hashlib.sha256(DOMAIN + SIX_FIELDS + raw[1:-SIGNATURE_FIELD]).digest()
 
 
 def verify(record: Record) -> None:
@@ -178,14 +184,44 @@ def _pack(value: Any) -> bytes:
 
 
 def _unpack(data: bytes) -> Any:
-    try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension)
-        again = _pack(_canonical(value, MAX_DEPTH))
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise NotCanonical(f"not canonical msgpack: {type(error).__name__}: {error!s:.100}") from error
-    if again != data:
+    """The value that `data` is the one encoding of. Raises NotCanonical."""
+    value = _decoded(data)
+    _check_form(value, MAX_DEPTH)
+    if _pack(value) != data:
         raise NotCanonical("not the canonical encoding of its value")
     return value
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension)
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise NotCanonical(f"not canonical msgpack: {type(error).__name__}: {error!s:.100}") from error
+
+
+def _check_form(value: Any, depth: int) -> None:
+    """What packing a decoded value again does not show. Raises NotCanonical."""
+    if type(value) is dict:
+        keys = list(value)
+        if any(type(key) is not str for key in keys):
+            raise NotCanonical("a map key is not a string")
+        if keys != sorted(keys):  # code points are in the order of their UTF-8 bytes
+            raise NotCanonical("map keys are not in order")
+        parts = list(value.values())
+    else:
+        parts = value if type(value) is list else [value]
+        depth += type(value) is not list
+    if parts and depth == 1:
+        raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
+    for part in parts:
+        kind = type(part)
+        if kind is dict or kind is list:
+            _check_form(part, depth - 1)
+        elif kind is float:
+            if not math.isfinite(part):
+                raise NotCanonical("a number is not finite")
+        elif kind not in SCALARS:
+            raise NotCanonical(f"a value of type {kind.__name__}")
 
 
 def _no_extension(code: int, data: bytes) -> Any:
