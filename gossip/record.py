@@ -19,8 +19,8 @@ from functools import cached_property
 from typing import Any, Final, Protocol
 
 import msgpack
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import CryptoError
 
 VERSION: Final = 1
 DOMAIN: Final = b"arnode/record/1\0"
@@ -163,8 +163,8 @@ def id_of(raw: bytes) -> bytes:
 def verify(record: Record) -> None:
     """Raise BadSignature unless the author signed the record."""
     try:
-        Ed25519PublicKey.from_public_bytes(record.author).verify(record.signature, record.signed_bytes)
-    except (InvalidSignature, ValueError) as error:
+        crypto_sign_open(record.signature + record.signed_bytes, record.author)
+    except CryptoError as error:
         raise BadSignature(f"the signature is not of author {record.author.hex()[:12]}") from error
 
 

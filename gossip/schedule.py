@@ -133,6 +133,9 @@ class Schedule:
         try:
             if peer not in self._connections.peers:
                 return
+            if peer in self._following:
+                self.want(peer, INBOUND_SECONDS)  # it leads just now, and both would carry the same records
+                return
             async with open_conversation(
                 self._host, peer, TProtocol(sync.PROTOCOL), budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS
             ) as frames:

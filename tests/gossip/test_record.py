@@ -157,3 +157,11 @@ def test_size_is_bounded_at_both_ends() -> None:
 def test_what_has_no_canonical_form_is_not_packed(value: object) -> None:
     with pytest.raises(R.RecordError):
         R.pack_body({"v": value} if not isinstance(value, (dict, list)) else value)  # type: ignore[arg-type]
+
+
+def test_a_key_under_which_anyone_can_sign_is_refused() -> None:
+    # the neutral point: with it as key and as R, and S = 0, RFC 8032's equation holds for every message
+    neutral = b"\x01" + bytes(31)
+    forged = R.Record("insight", bytes(32), neutral, 1, R.pack_body({}), neutral + bytes(32))
+    with pytest.raises(R.BadSignature):
+        R.decode(forged.raw, 1)
