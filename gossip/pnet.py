@@ -40,7 +40,6 @@ class ProtectedStream(ReadWriteCloser):
         self._nonce = secrets.token_bytes(NONCE_BYTES)
         self._to_peer = xsalsa20(key, self._nonce)
         self._from_peer: Salsa20.Salsa20Cipher | None = None
-        self._reading = trio.Lock()
         self._writing = trio.Lock()
 
     async def write(self, data: bytes) -> None:
@@ -51,19 +50,18 @@ class ProtectedStream(ReadWriteCloser):
             await self._stream.write(first + self._to_peer.encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
-        """At least one and at most `n` bytes; none at the end. Raises what the stream beneath raises."""
-        async with self._reading:
-            if self._from_peer is None:
-                if self._nonce:
-                    await self.write(b"")  # the other side may wait for the nonce before it says anything
-                nonce = b""
-                while len(nonce) < NONCE_BYTES:
-                    piece = await self._stream.read(NONCE_BYTES - len(nonce))
-                    if not piece:
-                        return b""
-                    nonce += piece
-                self._from_peer = xsalsa20(self._key, nonce)
-            return self._from_peer.decrypt(await self._stream.read(n))
+        """At least one and at most `n` bytes, none at the end; for one reader. Raises what the stream raises."""
+        if self._from_peer is None:
+            if self._nonce:
+                await self.write(b"")  # the other side may wait for the nonce before it says anything
+            nonce = b""
+            while len(nonce) < NONCE_BYTES:
+                piece = await self._stream.read(NONCE_BYTES - len(nonce))
+                if not piece:
+                    return b""
+                nonce += piece
+            self._from_peer = xsalsa20(self._key, nonce)
+        return self._from_peer.decrypt(await self._stream.read(n))
 
     async def close(self) -> None:
         """Close the stream beneath."""
