@@ -252,10 +252,14 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Find out what is wrong with this node, its network and this machine, and what to do about it."""
-    from gossip.swarmkey import read_swarm_key
-    from node.doctor import case_of, examine, show_findings
-    from node.home import locate_home
-    from node.names import clean_swarm
+    try:
+        from gossip.swarmkey import read_swarm_key
+        from node.doctor import case_of, examine, show_findings
+        from node.home import locate_home
+        from node.names import clean_swarm
+    except ImportError as error:
+        typer.secho(f"arnode: not all that arnode needs is installed ({error}): run `make setup`", fg="red", err=True)
+        raise typer.Exit(1) from error
 
     name = clean_swarm(swarm) if swarm else None
     key = read_swarm_key(swarm_key) if swarm_key else None

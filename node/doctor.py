@@ -7,6 +7,7 @@ finding like the others.
 import json as jsonlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Final
 
@@ -81,14 +82,16 @@ def show_findings(findings: Iterable[Finding], *, json: bool, console: Console |
     """Print what is found; whether nothing has failed."""
     console = console or Console(markup=False, highlight=False, emoji=False)
     statuses: Counter[str] = Counter()
-    for finding in findings:
-        statuses[finding.status] += 1
-        if json:
-            print(jsonlib.dumps(asdict(finding), ensure_ascii=False), flush=True)
-        elif console.is_terminal:
-            _print_on_terminal(console, finding)
-        else:
-            print(_plain(finding), flush=True)
+    waiting = console.status("looking …") if console.is_interactive and not json else nullcontext()
+    with waiting:
+        for finding in findings:
+            statuses[finding.status] += 1
+            if json:
+                print(jsonlib.dumps(asdict(finding), ensure_ascii=False), flush=True)
+            elif console.is_terminal:
+                _print_on_terminal(console, finding)
+            else:
+                print(_plain(finding), flush=True)
     if not json:
         console.print(_summary(statuses), style="default" if statuses["failed"] else "dim")
     return not statuses["failed"]

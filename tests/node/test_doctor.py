@@ -4,7 +4,12 @@ import io
 import json
 import socket
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,14 +22,15 @@ from gossip.network import now_ms
 from gossip.probe import Outcome, Probed
 from gossip.reach import Dialable
 from gossip.swarmkey import new_swarm_key
-from node import doctor
+from node import doctor, reachability
 from node.checkup import disk_finding, files_finding
 from node.doctor import case_of, examine, show_findings
 from node.finding import Case, Finding
 from node.home import Home, locate_home
 from node.membership import Membership, remember_membership
 from node.reachability import ANSWERS, bootstrap_finding, clock_finding, dialable_finding, network
-from tests.e2e.processes import arnode, running_node
+from node.running import Running
+from tests.e2e.processes import ROOT, arnode, running_node
 from tests.gossip.nodes import new_identity, record
 
 ADDRESS = "/ip4/192.0.2.7/tcp/4477/p2p/12D3KooWGrJgFCkYBjxz1h8rGh1xhyLeKF2Xy8wDguYzCHWsYuni"
@@ -129,7 +135,7 @@ def spoil_membership(home: Home) -> None:
         (lambda home: home.identity.chmod(0o644), "identity", "failed", "can be read by others (mode 0644)"),
         (lambda home: home.identity.write_text("nonsense"), "identity", "failed", "no readable private key"),
         (lambda home: home.folder.chmod(0o755), "folder", "warning", "others can look into"),
-        (lambda home: home.running.write_text("[1,"), "port", "ok", "no node runs here"),
+        (lambda home: home.running.write_text("[1,"), "folder", "ok", "home"),
         (lambda home: home.log.unlink(), "log", "ok", "no records yet"),
         (lambda home: home.membership.write_text("{}"), "swarm", "failed", "can be read by others"),
         (spoil_membership, "swarm", "failed", "damaged"),
@@ -190,6 +196,65 @@ def test_one_remembered_peer_that_is_gone_is_a_warning_and_all_of_them_a_failure
         ]
         found = list(network(Case(Home(tmp_path), remembered=(gone,))))
         assert ("peers", "failed") in [(one.check, one.status) for one in found]
+
+
+def test_without_a_node_its_port_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        monkeypatch.setattr(reachability, "PORT", taken.getsockname()[1])
+        (found,) = reachability.running(Case(Home(tmp_path)))
+        assert (found.check, found.status) == ("port", "warning")
+        assert found.command == f"ss -ltnp 'sport = :{taken.getsockname()[1]}'"
+    (found,) = reachability.running(Case(Home(tmp_path)))
+    assert (found.check, found.status) == ("port", "ok")
+
+
+def test_a_running_node_is_asked_for_its_peers_and_one_that_hangs_is_told(tmp_path: Path) -> None:
+    def case(url: str | None) -> Case:
+        return Case(Home(tmp_path), running=Running(7, 1.0, "main", (ADDRESS,), url))
+
+    (found,) = reachability.running(case(None))
+    assert (found.status, found.text) == ("ok", "runs as process 7 in swarm main")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        (found,) = reachability.running(case(f"http://127.0.0.1:{closed.getsockname()[1]}"))
+    assert (found.status, found.command) == ("warning", "kill 7")
+    assert "does not answer" in found.text
+    pages = {"/metrics": b'arnode_peers{direction="inbound"} 2\narnode_peers{direction="outbound"} 1\n'}
+    with serving(pages) as url:
+        (found,) = reachability.running(case(url))
+    assert (found.status, found.data["peers"]) == ("ok", 3)
+
+
+@contextmanager
+def serving(pages: dict[str, bytes]) -> Iterator[str]:
+    """A small web server; its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(pages[self.path])
+
+        def log_message(self, *words: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_missing_package_is_one_line_that_says_what_to_do() -> None:
+    program = "import sys; sys.modules['libp2p'] = None; from node.cli import app; app(['doctor'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [line for line in done.stderr.splitlines() if "make setup" in line]
 
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -259,7 +324,15 @@ def test_a_node_behind_nat_is_warned_not_failed() -> None:
 
 def test_eighty_columns_are_kept_and_commands_stay_whole() -> None:
     out = io.StringIO()
-    console = Console(file=out, width=80, force_terminal=True, color_system=None, markup=False, highlight=False)
+    console = Console(
+        file=out,
+        width=80,
+        force_terminal=True,
+        force_interactive=False,
+        color_system=None,
+        markup=False,
+        highlight=False,
+    )
     told = ADDRESS.rsplit("/", 1)[1]
     findings = [bootstrap_finding(Probed(ADDRESS, outcome, told, "agent/1", 1.0)) for outcome in get_args(Outcome)]
     assert show_findings(findings, json=False, console=console) is False
