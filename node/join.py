@@ -136,10 +136,12 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
     reference = task_reference(home, options.task)
     with open_state(home, reference, writing=True) as state:
         remember_task(home, reference)
-        membership = settle(load_membership(home), options.wish, str(home.folder))
+        known = load_membership(home)
+        membership = settle(known, options.wish, str(home.folder))
         for address in membership.bootstrap:
             parse_peer_address(address)
-        remember_membership(home, membership)  # before any record of a private swarm can arrive
+        if membership != known:
+            remember_membership(home, membership)  # before any record of a private swarm can arrive
         identity = load_or_create(home.identity)
         own = OwnRecords(home.own)
         repaired += complete(state, own)

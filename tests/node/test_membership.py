@@ -15,6 +15,8 @@ from node.home import open_home
 from node.membership import Membership, MembershipError, Wish, load_membership, remember_membership, settle
 from node.names import NameRefused
 from node.wish import WishUnclear, wish_of
+from tests.e2e.processes import arnode
+from tests.node.terminal import terminal
 
 PEER = f"/ip4/10.0.0.1/tcp/4477/p2p/{peer_id_of(bytes(range(32)))}"
 OTHER = f"/ip4/10.0.0.2/tcp/4477/p2p/{peer_id_of(bytes(32))}"
@@ -121,3 +123,20 @@ def test_an_expired_invite_still_starts_the_node_that_used_it_and_no_other(tmp_p
     assert said(tmp_path, invite=encode(invite)).key == KEYS[0]
     with pytest.raises(ExpiredInvite):
         said(tmp_path, invite=encode(Invite("lab", (PEER,), KEYS[1], 1_000_000_000)))
+
+
+def test_an_invite_is_pasted_into_a_terminal_or_taken_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = encode(Invite("lab", (PEER,), KEYS[0], 1_000_000_000))  # expired: read to its end, and no node starts
+    with terminal("join", "--invite", "-", home=tmp_path / "home") as screen:
+        screen.until("Paste the invite")
+        screen.type(text[:70])
+        screen.type(text[70:])
+        assert screen.end() == 1
+        assert "the invite expired" in screen.seen
+    monkeypatch.setenv("ARNODE_INVITE", text)
+    done = arnode("join", home=tmp_path / "home", check=False)
+    assert done.returncode == 1
+    assert "the invite expired" in done.stderr
+    assert text not in done.stderr
