@@ -33,7 +33,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from gossip.bucket import Bucket, Buckets, Rate
-from gossip.outgoing import Outgoing, framed, piece_of
+from gossip.outgoing import Outgoing, framed, offer, piece_of, withdraw
 from gossip.upstream import reset
 
 Read = TypeVar("Read")  # what a message says, once it is read
@@ -244,8 +244,8 @@ class Flood(Pubsub, Generic[Read]):
         """Judge a message, one's own or a peer's, and pass it on if it is good."""
         if self._is_msg_seen(msg):
             queue = self.peer_queues.get(msg_forwarder)
-            if queue is not None and isinstance(queue._queue, Outgoing):
-                queue._queue.forget(self.get_message_id(msg))
+            if queue is not None:
+                withdraw(queue, self.get_message_id(msg))
             return
         if msg_forwarder != self.my_id:
             if len(msg.topicIDs) != 1 or msg.topicIDs[0] not in self.topic_ids:
@@ -268,14 +268,6 @@ class Flood(Pubsub, Generic[Read]):
                 return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
-
-    def send(self, peer: ID, message_id: bytes, piece: bytes) -> None:
-        """Let a message go out to a peer, if there is room in its queue."""
-        queue = self.peer_queues.get(peer)
-        if queue is not None and not queue.closed and isinstance(queue._queue, Outgoing):
-            queue._queue.add(message_id, piece)
-            queue._notify.set()
-            queue._notify = trio.Event()
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC | bytes) -> bool:
         """Write an RPC, or a frame from the peer's queue; False when the stream has ended.
@@ -371,9 +363,10 @@ class Router(GossipSub):
         """Forward a message that was found good, or send one's own."""
         self.mcache.put(pubsub_msg)
         message_id, piece = pubsub_msg.from_id + pubsub_msg.seqno, piece_of(pubsub_msg)
+        queues = {} if self.pubsub is None else self.pubsub.peer_queues
         for peer in self._get_peers_to_send(pubsub_msg.topicIDs, msg_forwarder, ID(pubsub_msg.from_id)):
-            if isinstance(self.pubsub, Flood):
-                self.pubsub.send(peer, message_id, piece)
+            if peer in queues:
+                offer(queues[peer], message_id, piece)
 
     def _get_peers_to_send(
         self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None

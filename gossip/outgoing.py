@@ -13,8 +13,9 @@ are one RPC with all of them (protobuf joins repeated fields), so what waits for
 from collections import deque
 from typing import Final
 
+import trio
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.pubsub.rpc_queue import PriorityQueue
+from libp2p.pubsub.rpc_queue import PriorityQueue, RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 QUEUE_LENGTH: Final = 2048
@@ -70,3 +71,16 @@ class Outgoing(PriorityQueue):
         while self._pieces and len(packet) < PACKET_BYTES:
             packet += self._pieces.pop(next(iter(self._pieces)))
         return framed(packet) if packet else None
+
+
+def offer(queue: RpcQueue, message_id: bytes, piece: bytes) -> None:
+    """Let a message go out to the peer of `queue`, if there is room; what is left out comes by IHAVE and by sync."""
+    if not queue.closed and isinstance(queue._queue, Outgoing) and queue._queue.add(message_id, piece):
+        queue._notify.set()
+        queue._notify = trio.Event()
+
+
+def withdraw(queue: RpcQueue, message_id: bytes) -> None:
+    """The peer of `queue` has the message."""
+    if isinstance(queue._queue, Outgoing):
+        queue._queue.forget(message_id)
