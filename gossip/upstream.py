@@ -6,7 +6,7 @@ library, so that a release which mends one is noticed and its part of this modul
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import trio
 from libp2p import new_host
@@ -136,6 +136,7 @@ def noise_host(
     wire.use_for(swarm, blame)
     _survive_stream_handlers(host, swarm, report)
     _give_slots_back(swarm, max_connections, door, admit)
+    _close_cancelled_dials(swarm)
     return host
 
 
@@ -182,6 +183,23 @@ def _survive_stream_handlers(host: BasicHost, swarm: Swarm, report: Callable[[st
             await reset(stream)
 
     swarm.set_stream_handler(serve)
+
+
+def _close_cancelled_dials(swarm: Swarm) -> None:
+    """Symptom: a dial that is cancelled during its handshake leaves a socket open and a place in the limits taken."""
+    upgrade = swarm.upgrade_outbound_raw_conn
+
+    async def upgrade_or_close(raw: IRawConnection, peer: ID, place: Any = None) -> SwarmConn:
+        try:
+            return await upgrade(raw, peer, place)
+        except BaseException:
+            if place is not None:
+                place.close()
+            with trio.CancelScope(shield=True), trio.move_on_after(1):
+                await raw.close()
+            raise
+
+    vars(swarm)["upgrade_outbound_raw_conn"] = upgrade_or_close
 
 
 def _give_slots_back(swarm: Swarm, max_connections: int, door: Door, admit: Callable[[ID], bool]) -> None:
