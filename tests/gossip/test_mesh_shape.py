@@ -37,9 +37,10 @@ def mesh_of(node: Node) -> set[str]:
 async def test_nodes_joined_through_one_bootstrap_are_a_mesh_of_which_it_is_no_hub(count: int, tmp_path: Path) -> None:
     async with field_of_nodes(tmp_path) as field:
         first = await field.start("first", tuning=TUNING)
-        others: list[Node] = []
-        for number in range(count - 1):
-            others.append(await field.start(f"{number}", bootstrap=first.network.addresses, tuning=TUNING))
+        others = [
+            await field.start(f"{number}", bootstrap=first.network.addresses, tuning=TUNING)
+            for number in range(count - 1)
+        ]
         everyone = [first, *others]
         wanted = min(WANTED_PEERS, count - 1)
         with trio.fail_after(60):
