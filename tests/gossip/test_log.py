@@ -184,3 +184,18 @@ def test_a_log_on_a_full_disk_blocks_and_can_be_opened_and_read(tmp_path: Path) 
             assert sum(1 for _ in log.since()) == 3
             ballast.unlink()
             assert len(log.append(some_records(500, first=10))) == 500
+
+
+def test_the_items_for_reconciliation_never_drift_from_the_file(tmp_path: Path) -> None:
+    records = some_records(900)
+    random.Random(1).shuffle(records)
+    presence = sign(ALICE, "presence", bytes(32), 1, pack_body({}))
+    with Log(tmp_path / "log") as log:
+        log.append(records[:300])
+        items = log.items()
+        log.append(records[200:600])
+        with pytest.raises(BadField):
+            log.append([*records[600:], presence])
+        assert log.items() is items
+        assert items.ids(0, len(items)) == [record_id for _, record_id in log.ids()]
+        assert len(items) == log.count() == 600
