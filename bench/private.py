@@ -76,7 +76,14 @@ async def stream_speed(key: SwarmKey | None, megabytes: int) -> float:
 
 def running(key: SwarmKey | None) -> AbstractAsyncContextManager[BasicHost]:
     """A host as a node has it."""
-    return open_host(new_identity(), door=Door(), admit=lambda peer: True, blame=lambda peer, reason: None, key=key)
+    return open_host(
+        new_identity(),
+        door=Door(),
+        admit=lambda peer: True,
+        blame=lambda peer, reason: None,
+        report=lambda what, why: print(what, why),
+        key=key,
+    )
 
 
 if __name__ == "__main__":
