@@ -159,6 +159,47 @@ async def test_what_the_check_refuses_is_not_stored_and_not_fetched_again(tmp_pa
         assert await counts(left, right) == [(0, 0), (0, 0)]
 
 
+async def test_each_side_learns_how_far_the_other_clock_is(tmp_path: Path) -> None:
+    async with side(tmp_path, POOL[:2]) as left, side(tmp_path) as right:
+        right.intake.clock = lambda: now_ms() + 90_000
+        ours, theirs = await exchange(left, right)
+        assert ours.offset_ms == pytest.approx(90_000, abs=5_000)
+        assert theirs.offset_ms == pytest.approx(-90_000, abs=5_000)
+
+
+async def test_another_version_is_refused_by_name_on_both_sides(tmp_path: Path) -> None:
+    answers: list[Any] = []
+
+    async def newer_leader(frames: Frames) -> None:
+        await frames.send("hello", sync.VERSION + 1, {"what": "a later version says"})
+        answers.append(await frames.receive())
+
+    async def newer_follower(frames: Frames) -> None:
+        await frames.receive()
+        await frames.send("refuse", "version", sync.VERSION + 1)
+
+    async with side(tmp_path) as near:
+        for error in (await follow_against(near, newer_leader), await lead_against(near, newer_follower)):
+            assert isinstance(error, sync.OtherVersion)
+            assert error.version == sync.VERSION + 1
+    assert answers == [["refuse", "version", sync.VERSION]]
+
+
+async def test_a_leader_leaves_after_much_and_the_next_exchange_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "LEAVE_AFTER_BYTES", 1_000_000)
+    records = [record(AUTHOR, text="x" * 2000) for _ in range(2000)]
+    async with side(tmp_path, records[:1000]) as left, side(tmp_path, records[1000:]) as right:
+        rounds = []
+        while not rounds or not rounds[-1].whole:
+            rounds.append((await exchange(left, right))[0])
+            assert rounds[-1].whole or rounds[-1].received + rounds[-1].sent > 0
+        assert len(rounds) >= 3
+        assert left.log.ids() == right.log.ids()
+        assert sum(one.received for one in rounds) == sum(one.sent for one in rounds) == 1000
+
+
 # ---- peers that do not keep to it ----
 
 
