@@ -2,6 +2,7 @@
 # make swarm   set up and run four nodes for ten minutes
 # make test    set up and run the tests
 # make soak    set up and run the long tests: 20 nodes under chaos for ARNODE_SOAK_MINUTES (15)
+# make fuzz    set up and look for input that breaks a decoder, for a minute (make fuzz ARGS=600 for ten)
 # make check   linters, types, layering
 # make bench   measure the figures of docs/benchmarks.md (takes forty minutes)
 
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: join swarm setup test soak check bench clean
+.PHONY: join swarm setup test soak fuzz check bench clean
 
 join: setup
 	@exec $(BIN)/arnode join $(ARGS)
@@ -36,6 +37,10 @@ test: $(VENV)/.arnode-dev
 
 soak: $(VENV)/.arnode-dev
 	$(BIN)/pytest -m soak -s $(ARGS)
+
+fuzz: $(VENV)/.arnode-dev
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	$(BIN)/python scripts/fuzz.py $(ARGS)
 
 check: $(VENV)/.arnode-dev
 	$(BIN)/ruff check .

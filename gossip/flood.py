@@ -46,16 +46,17 @@ SEEN_SECONDS: Final = 120  # a record that comes again later is known by its id 
 OWN_RECORD_SECONDS: Final = 5.0
 MAX_CACHED_RECORDS: Final = 2000
 
-# What one peer may send: a message, an id, a control entry or PIECE_BYTES are one piece. An honest peer in a swarm with
-# 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are the messages
-# of one peer that are new and worth a signature check; what is above is left to history exchange.
-PIECES: Final = Rate(burst=10_000, per_second=2000)
-CHECKS: Final = Rate(burst=2000, per_second=300)
+# What one peer may send: a message, a control entry, IDS_A_PIECE ids or PIECE_BYTES are one piece. An honest peer in a
+# swarm with 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are the
+# messages of one peer that are new and worth a signature check; what is above is left to history exchange.
+PIECES: Final = Rate(burst=2000, per_second=1000)
+CHECKS: Final = Rate(burst=1000, per_second=300)
 PIECE_BYTES: Final = 1024
+IDS_A_PIECE: Final = 10
 MAX_STREAMS_OF_A_PEER: Final = 4
 MAX_SUBSCRIPTIONS: Final = 16
 MAX_CONTROL_ENTRIES: Final = 256
-MAX_IDS_PER_RPC: Final = 20_000
+MAX_IDS_PER_RPC: Final = 5000
 ANSWER_BYTES: Final = 512 * 1024
 ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
@@ -292,7 +293,7 @@ def _pieces_of(rpc: rpc_pb2.RPC) -> int:
     ids = sum(len(entry.messageIDs) for part in (control.ihave, control.iwant, control.idontwant) for entry in part)
     if len(rpc.subscriptions) > MAX_SUBSCRIPTIONS or entries > MAX_CONTROL_ENTRIES or ids > MAX_IDS_PER_RPC:
         raise DecodeError(f"{len(rpc.subscriptions)} subscriptions, {entries} control entries and {ids} ids at once")
-    return 1 + len(rpc.publish) + len(rpc.subscriptions) + entries + ids
+    return 1 + len(rpc.publish) + len(rpc.subscriptions) + entries + ids // IDS_A_PIECE
 
 
 def _signed(msg: rpc_pb2.Message) -> bool:

@@ -93,6 +93,7 @@ class Intake:
     async def prepare(self) -> None:
         """Read from the log what has to be known before the first record comes. Raises LogError."""
         self.quota.load(await self.storage.read(self._log.usage))
+        self.quota.doubted.update(await self.storage.read(self._log.contradicting_authors))
         since = self.clock() - GOSSIP_PAST_MS
         for record_id in await self.storage.read(partial(self._log.ids_since, since, MAX_REMEMBERED)):
             self._recent.add(record_id)
@@ -207,12 +208,19 @@ class Intake:
 
     def _sift(self, raws: Sequence[bytes]) -> Sifted:
         sifted = Sifted([], [])
+        parsed: list[Record] = []
         for raw in raws:
             try:
-                record = parse(raw)
-                if record.id in self._refused or not self.quota.fits(record.author, len(raw)):
-                    raise OverQuota(record, "refused before, or its author's quota is used up")
-                self.verify(record)
+                parsed.append(parse(raw))
+            except RecordError as error:
+                sifted.refused.append(error)
+        unknown = set(self._log.missing([record.id for record in parsed]))
+        for record in parsed:
+            try:
+                if record.id in unknown:  # what is here already costs no signature check
+                    if record.id in self._refused or not self.quota.fits(record.author, len(record.raw)):
+                        raise OverQuota(record, "refused before, or its author's quota is used up")
+                    self.verify(record)
                 sifted.good.append(record)
             except RecordError as error:
                 sifted.refused.append(error)

@@ -20,6 +20,7 @@ from gossip.items import Items
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, id_of, parse
 
 SCHEMA_VERSION: Final = 1
+IDS_AT_ONCE: Final = 500
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS records (
     arrival INTEGER PRIMARY KEY,
@@ -196,7 +197,12 @@ class Log:
 
     def missing(self, ids: Sequence[bytes]) -> list[bytes]:
         """Those of `ids` that are not here, in the order given."""
-        return [record_id for record_id in ids if not self.has(record_id)]
+        here: set[bytes] = set()
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            here.update(record_id for (record_id,) in self._rows(f"SELECT id FROM records WHERE id IN ({marks})", some))
+        return [record_id for record_id in ids if record_id not in here]
 
     def ids(self) -> list[tuple[int, bytes]]:
         """(time_ms, id) of every record, ascending: the items that sync reconciles."""
@@ -228,6 +234,11 @@ class Log:
                 tuple(times),
             )
         ]
+
+    def contradicting_authors(self) -> set[bytes]:
+        """Those of whom there are several records for one millisecond."""
+        query = "SELECT author FROM records GROUP BY author HAVING COUNT(*) > COUNT(DISTINCT time_ms)"
+        return {author for (author,) in self._rows(query)}
 
     def times_of(self, author: bytes) -> set[int]:
         """The times of all records of one author."""
@@ -275,7 +286,7 @@ class Log:
     def _not_that(self, record_id: bytes) -> LogDamaged:
         return LogDamaged(f"{self.path} is damaged: a row's bytes are not those of record {record_id.hex()[:8]}")
 
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()

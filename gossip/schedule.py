@@ -19,6 +19,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 
 from gossip import sync
+from gossip.bucket import Buckets, Rate
 from gossip.events import Event, Peer, SyncFinished, Trouble
 from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
 from gossip.host import Connections
@@ -34,6 +35,8 @@ RETRY_SECONDS: Final = 5.0
 MAX_RETRIES: Final = 5
 LEADING: Final = 2
 FOLLOWING: Final = 6
+# How often one peer may lead; an honest one needs a few a minute.
+VISITS: Final = Rate(burst=60, per_second=0.2)
 
 
 class Schedule:
@@ -65,6 +68,7 @@ class Schedule:
         self._leading: set[ID] = set()
         self._following: set[ID] = set()
         self._other_version: set[ID] = set()
+        self._visits: Buckets[ID] = Buckets(VISITS)
         self._changed = trio.Event()
         host.set_stream_handler(TProtocol(sync.PROTOCOL), self._follow)
 
@@ -159,6 +163,7 @@ class Schedule:
     async def _follow(self, stream: INetStream) -> None:
         peer = stream.muxed_conn.peer_id
         busy = peer in self._following or len(self._following) >= FOLLOWING
+        busy = busy or not self._visits.take(peer, trio.current_time())
         if not busy:
             self._following.add(peer)
         try:

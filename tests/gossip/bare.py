@@ -7,6 +7,7 @@ for a fault that is gone. The attacks are shared with the tests of the mended li
 import json
 import logging
 import socket
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
@@ -216,6 +218,57 @@ async def prints_to_stderr() -> str:
     return "the logger libp2p has no handler" if not logging.getLogger("libp2p").handlers else ""
 
 
+async def receive_window() -> str:
+    host, guest = new_host(), stranger()
+
+    async def reads_nothing(_: object) -> None:
+        await trio.sleep_forever()
+
+    host.set_stream_handler(TProtocol("/sleeps"), reads_nothing)
+    async with host.run([ANY]), guest.run([]):
+        await guest.connect(PeerInfo(host.get_id(), [host.get_transport_addrs()[0]]))
+        stream = await guest.new_stream(host.get_id(), [TProtocol("/sleeps")])
+        muxer = stream.muxed_conn
+        frame = struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, stream.muxed_stream.stream_id, 60_000)  # type: ignore[attr-defined]
+        for _ in range(50):
+            await muxer._write_frame(frame + bytes(60_000))  # type: ignore[attr-defined]
+        await trio.sleep(0.3)
+        held = sum(
+            len(buffer)
+            for connection in host.get_network().get_connections()
+            for buffer in connection.muxed_conn.stream_buffers.values()  # type: ignore[attr-defined]
+        )
+        await guest.close()
+        await host.close()
+    return f"{held} bytes are held for a window of 256 KiB" if held > 1_000_000 else ""
+
+
+async def streams_without_end() -> str:
+    host, guest = new_host(), stranger()
+    async with host.run([ANY]), guest.run([]):
+        await guest.connect(PeerInfo(host.get_id(), [host.get_transport_addrs()[0]]))
+        (connection,) = guest.get_network().get_connections(host.get_id())
+        for _ in range(200):
+            await connection.muxed_conn.open_stream()
+        await trio.sleep(0.3)
+        count = sum(len(c.muxed_conn.streams) for c in host.get_network().get_connections())  # type: ignore[attr-defined]
+        await guest.close()
+        await host.close()
+    return f"{count} streams are open" if count >= 200 else ""
+
+
+async def repeated_iwant() -> str:
+    router = GossipSub([PROTOCOL_ID_V11], degree=6, degree_low=4, degree_high=12)
+    pubsub = Pubsub(new_host(), router)
+    pubsub.seen_messages.stop()
+    packets: list[rpc_pb2.RPC] = []
+    vars(router)["send_rpc"] = lambda peer, packet: packets.append(packet)
+    router.mcache.put(rpc_pb2.Message(data=b"x", topicIDs=["t"], from_id=b"a", seqno=b"b"))
+    await router.handle_iwant(rpc_pb2.ControlIWant(messageIDs=[b"ab".hex().encode()] * 1000), ID(b"asker"))
+    copies = sum(len(packet.publish) for packet in packets)
+    return f"{copies} copies for one request" if copies > 1 else ""
+
+
 FAULTS: dict[str, Callable[[], Awaitable[str]]] = {
     fault.__name__: fault
     for fault in (
@@ -231,6 +284,9 @@ FAULTS: dict[str, Callable[[], Awaitable[str]]] = {
         security_offered,
         leaked_listener,
         prints_to_stderr,
+        receive_window,
+        streams_without_end,
+        repeated_iwant,
     )
 }
 

@@ -119,7 +119,7 @@ async def test_who_sends_more_pieces_than_an_honest_peer_is_read_more_slowly(
     monkeypatch.setattr(flood.Router, "handle_ihave", note)
     async with node(tmp_path / "victim") as victim, stranger_to(victim) as (host, peer):
         stream = await meshsub(host, peer)
-        ihave = rpc_pb2.ControlIHave(topicID=RECORDS, messageIDs=[b"00" * 8] * 23)
+        ihave = rpc_pb2.ControlIHave(topicID=RECORDS, messageIDs=[b"00" * 8] * 230)
         for _ in range(8):
             await stream.write(bare.framed(controls(lambda control: control.ihave.append(ihave))))
         await victim.until(lambda: len(read) == 8)
