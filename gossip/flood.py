@@ -47,8 +47,8 @@ OWN_RECORD_SECONDS: Final = 5.0
 MAX_CACHED_RECORDS: Final = 2000
 
 # What one peer may send: a message, a control entry, IDS_A_PIECE ids or PIECE_BYTES are one piece. An honest peer in a
-# swarm with 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are the
-# messages of one peer that are new and worth a signature check; what is above is left to history exchange.
+# swarm with 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are
+# the messages of one peer that are new and worth a signature check; what is above is left to history exchange.
 PIECES: Final = Rate(burst=2000, per_second=1000)
 CHECKS: Final = Rate(burst=1000, per_second=300)
 PIECE_BYTES: Final = 1024
