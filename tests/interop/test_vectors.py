@@ -2,15 +2,17 @@
 
 import json
 import lzma
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from agent.entries import check
 from gossip.invite import decode as decode_invite
-from gossip.record import RecordError, decode, pack_body, sign
+from gossip.record import DOMAIN, RecordError, decode, pack_body, sign
 from tests.interop import vectors
 from tests.interop.javascript import run_script, scripts
 from tests.interop.vectors import ME, untyped
@@ -22,6 +24,9 @@ HELD: dict[str, Any] = json.loads(vectors.FILE.read_text(encoding="utf-8"))
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where the JavaScript scripts can run."""
     return scripts(tmp_path)
+
+
+MARKS = bytes.fromhex("00017f8081828f90919fa0a1bfc0c1c2c3c4c5c6c7cacbcccdcecfd0d1d2d3d6d9dadbdcdddedfe0edfeff")
 
 
 def names(part: str) -> list[str]:
@@ -87,3 +92,67 @@ def test_the_negentropy_client_sends_what_the_reference_sends(folder: Path) -> N
     done = run_script(folder, "negentropy_vectors.mjs", exchanges)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) == len(json.loads(exchanges)["cases"])
+
+
+def broken(rng: random.Random, data: bytes) -> bytes:
+    """The same bytes with up to three small changes, or none."""
+    changed = bytearray(data)
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(changed) + 1)
+        # bytes that mean something to msgpack, UTF-8 or the order of keys, more often than others
+        new = bytes(rng.choices([rng.choice(MARKS), rng.randrange(256)], k=rng.randrange(3)))
+        changed[at : at + rng.randrange(3)] = new
+    return bytes(changed)
+
+
+def random_value(rng: random.Random, depth: int = 3) -> Any:
+    kind = rng.randrange(10 if depth else 8)
+    if kind == 8:
+        return [random_value(rng, depth - 1) for _ in range(rng.choice([0, 1, 2, 15, 16]))]
+    if kind == 9:
+        return {random_text(rng): random_value(rng, depth - 1) for _ in range(rng.choice([0, 1, 2, 15, 16]))}
+    bits = rng.choice([5, 7, 8, 15, 16, 31, 32, 52, 53, 54, 63])
+    whole = rng.choice([-1, 1]) * (2**bits + rng.randrange(-2, 3))
+    limited = max(-(2**63), whole)
+    return [
+        None,
+        True,
+        limited,
+        float(whole),
+        rng.gauss(0, 1),
+        -0.0,
+        random_text(rng),
+        rng.randbytes(rng.randrange(40)),
+    ][kind]
+
+
+def random_text(rng: random.Random) -> str:
+    return "".join(rng.choices("ab\0\ufeff\u00e9\uff5a\U0001d518", k=rng.choice([0, 1, 2, 31, 32])))
+
+
+def test_any_bytes_are_a_record_to_both_or_to_neither(folder: Path) -> None:
+    rng = random.Random(7)
+    raws = []
+    for _ in range(800):
+        body = pack_body({random_text(rng): random_value(rng) for _ in range(rng.randrange(4))})
+        head = msgpack.packb([1, "insight", bytes(32), ME.author, vectors.TIME_MS, broken(rng, body)])
+        raw = b"\x97" + head[1:] + msgpack.packb(ME.sign(DOMAIN + head))
+        raws.append(broken(rng, raw) if rng.random() < 0.2 else raw)
+
+    def judged(raw: bytes) -> str:
+        try:
+            return decode(raw, vectors.TIME_MS).id.hex()
+        except RecordError:
+            return "refused"
+
+    told = run_script(
+        folder, "judge.mjs", "\n".join(raw.hex() for raw in raws), str(vectors.TIME_MS)
+    ).stdout.splitlines()
+    ours = [judged(raw) for raw in raws]
+    differ = [
+        (raw.hex(), here, there)
+        for raw, here, there in zip(raws, ours, told, strict=True)
+        if here != there[:64].split(":")[0]
+    ]
+    assert differ == []
+    assert 150 < ours.count("refused") < 650
