@@ -10,8 +10,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote as quote_url
 
 from gossip.addressbook import BookError, remembered
 from gossip.host import peer_id_of
@@ -90,13 +91,19 @@ def folder(case: Case) -> Iterator[Finding]:
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode)
     data = {"path": str(path), "mode": f"{mode:04o}"}
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK) or _read_only(path):
-        who = "" if status.st_uid == os.getuid() else f", it belongs to user {status.st_uid}"
-        text = f"{path} cannot be written (mode {mode:04o}{who})"
-        yield Finding("folder", "failed", text, "give it to this user", f"sudo chown -R $USER {path}", data)
+    if _read_only(path):
+        text = f"{path} cannot be written: its file system is read-only"
+        yield Finding("folder", "failed", text, "choose another place", "arnode --home DIR join", data)
+    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        text = f"{path} cannot be used by this user (mode {mode:04o}, owner {status.st_uid})"
+        own = status.st_uid == os.getuid()
+        command = f"chmod 700 {quote(str(path))}" if own else f"sudo chown -R $USER {quote(str(path))}"
+        yield Finding("folder", "failed", text, "give it to this user", command, data)
     elif mode & 0o077:
         text = f"others can look into {path} (mode {mode:04o})"
-        yield Finding("folder", "warning", text, "the next start mends it, or now", f"chmod 700 {path}", data)
+        yield Finding(
+            "folder", "warning", text, "the next start mends it, or now", f"chmod 700 {quote(str(path))}", data
+        )
     else:
         yield Finding("folder", "ok", str(path), data=data)
 
@@ -111,12 +118,12 @@ def identity(case: Case) -> Iterator[Finding]:
         peer = peer_id_of(load_or_create(path).author)
     except IdentityError as error:
         text, _, advice = str(error).partition(": ")
-        command = f"chmod 600 {path}" if "chmod" in advice else ""
+        command = f"chmod 600 {quote(str(path))}" if "chmod" in advice else ""
         advice = "let its owner alone read it; if others may have read it, start with a new one" if command else advice
         yield Finding("identity", "failed", text, advice, command)
     except OSError as error:
         text = f"{path} cannot be read: {error.strerror}"
-        yield Finding("identity", "failed", text, "give it to this user", f"sudo chown $USER {path}")
+        yield Finding("identity", "failed", text, "give it to this user", f"sudo chown $USER {quote(str(path))}")
     else:
         yield Finding("identity", "ok", peer, data={"peer": peer})
 
@@ -134,9 +141,9 @@ def disk_finding(free: int, place: Path) -> Finding:
     if free >= LITTLE_SPACE:
         return Finding("disk", "ok", text, data=data)
     if free >= NO_SPACE:
-        return Finding("disk", "warning", text, "make room before it is full", f"df -h {place}", data)
+        return Finding("disk", "warning", text, "make room before it is full", f"df -h {quote(str(place))}", data)
     advice = "a node stores nothing while the disk is full; make room, and it goes on by itself"
-    return Finding("disk", "failed", text, advice, f"df -h {place}", data)
+    return Finding("disk", "failed", text, advice, f"df -h {quote(str(place))}", data)
 
 
 def log(case: Case) -> Iterator[Finding]:
@@ -149,9 +156,17 @@ def log(case: Case) -> Iterator[Finding]:
     again = "stop the node and start it again: it moves the file aside, and fetches the records from its peers"
     try:
         records, broken, version = _read_log(path)
-    except (sqlite3.Error, OSError) as error:
-        status, text = ("warning", "is busy") if "locked" in str(error) else ("failed", "cannot be read")
-        yield Finding("log", status, f"{path} {text}: {error}", again if status == "failed" else "try again", data=data)  # type: ignore[arg-type]
+    except (sqlite3.OperationalError, OSError) as error:
+        if "locked" in str(error):
+            yield Finding("log", "warning", f"{path} is held by another program", "try again in a minute", data=data)
+        else:
+            advice = "see what is there, and who may read it"
+            yield Finding(
+                "log", "failed", f"{path} cannot be opened: {error}", advice, f"ls -ld {quote(str(path))}", data
+            )
+        return
+    except sqlite3.Error as error:
+        yield Finding("log", "failed", f"{path} is damaged: {error}", again, data=data)
         return
     data |= {"records": str(records), "bytes": str(path.stat().st_size)}
     if version > SCHEMA_VERSION:
@@ -170,8 +185,11 @@ def membership(case: Case) -> Iterator[Finding]:
         known = load_membership(case.home)
     except MembershipError as error:
         text, _, advice = str(error).partition(": ")
-        command = f"chmod 600 {path}" if "chmod" in advice else ""
+        command = f"chmod 600 {quote(str(path))}" if "chmod" in advice else ""
         yield Finding("swarm", "failed", text, advice, command)
+        return
+    except OSError as error:
+        yield Finding("swarm", "failed", f"{path} cannot be read: {error.strerror}", "see what is said of the folder")
         return
     words = known.swarm if known.key is None else f"{known.swarm}, private, key {known.key.fingerprint}"
     why = "" if _there(path) else ", as nothing else was ever joined"
@@ -193,7 +211,7 @@ def book(case: Case) -> Iterator[Finding]:
 
 def _read_log(path: Path) -> tuple[int, str, int]:
     """How many records there are, what is wrong with them (empty for nothing), and the file's format."""
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=LOCK_SECONDS)
+    connection = sqlite3.connect(f"file:{quote_url(str(path))}?mode=ro", uri=True, timeout=LOCK_SECONDS)
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         told = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])

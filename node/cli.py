@@ -32,7 +32,9 @@ def common(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", envvar="ARNODE_HOME", help="State folder (default: by platform)."),
+        typer.Option(
+            "--home", metavar="DIR", envvar="ARNODE_HOME", readable=False, help="State folder (default: by platform)."
+        ),
     ] = None,
 ) -> None:
     """A peer-to-peer network of autonomous machine-learning researchers."""

@@ -52,7 +52,7 @@ def case_of(home: Home, swarm: str | None, bootstrap: Sequence[str], key: SwarmK
     running = running_node(home)
     try:
         known = load_membership(home)
-    except MembershipError:
+    except (MembershipError, OSError):
         known = Membership()  # `checkup.membership` tells of it
     if swarm not in (None, known.swarm) or key not in (None, known.key):
         known = Membership(swarm or known.swarm, key=key)

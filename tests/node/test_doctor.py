@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -127,11 +129,11 @@ def spoil_membership(home: Home) -> None:
 @pytest.mark.parametrize(
     ("spoil", "check", "status", "words"),
     [
-        (lambda home: home.log.write_bytes(b"no database" * 1000), "log", "failed", "cannot be read"),
+        (lambda home: home.log.write_bytes(b"no database" * 1000), "log", "failed", "is damaged"),
         (damage_the_middle, "log", "failed", "log.sqlite"),
         (change_a_record, "log", "failed", "not what its author signed"),
         (from_the_future, "log", "failed", "newer arnode"),
-        (lambda home: (home.log.unlink(), home.log.mkdir()), "log", "failed", "cannot be read"),
+        (lambda home: (home.log.unlink(), home.log.mkdir()), "log", "failed", "cannot be opened"),
         (lambda home: home.identity.chmod(0o644), "identity", "failed", "can be read by others (mode 0644)"),
         (lambda home: home.identity.write_text("nonsense"), "identity", "failed", "no readable private key"),
         (lambda home: home.folder.chmod(0o755), "folder", "warning", "others can look into"),
@@ -159,6 +161,42 @@ def test_a_broken_home_is_named_and_left_as_it_is(
 def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:
     files = [path for path in folder.rglob("*") if not path.name.endswith(("-shm", "-wal"))]  # SQLite's own
     return {str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"") for path in [folder, *files]}
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+def test_a_folder_without_rights_is_told_with_the_command_that_mends_it(mode: int, tmp_path: Path) -> None:
+    # root may do all, unless it gives these two rights up
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    if os.getuid() == 0 and (not shutil.which("setpriv") or subprocess.run([*drop, "true"], check=False).returncode):
+        pytest.skip("as root this needs setpriv")
+    home = small_home(tmp_path)
+    home.folder.chmod(mode)
+    try:
+        done = subprocess.run(
+            [
+                *(drop if os.getuid() == 0 else ()),
+                sys.executable,
+                "-m",
+                "node.cli",
+                "--home",
+                home.folder,
+                "doctor",
+                "--json",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    finally:
+        home.folder.chmod(0o700)
+    assert (done.returncode, done.stderr) == (1, "")
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (of(findings, "folder")[0]["status"], of(findings, "folder")[0]["command"]) == (
+        "failed",
+        f"chmod 700 {home.folder}",
+    )
+    assert "check itself" not in done.stdout
 
 
 def test_a_home_that_is_a_file_ends_in_findings(tmp_path: Path) -> None:
