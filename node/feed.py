@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from gossip.database import FULL_DISK
 from node.events import Event, change_text, count, number, percent, printable, value_text
 
 VERDICTS: Final = {
@@ -200,7 +201,14 @@ class Feed:
             self._bar.stop()
 
     def show(self, event: Event) -> None:
-        """Print the event's line."""
+        """Print the event's line. One that does not fit on a full disk is left out: it stops no node."""
+        try:
+            self._show(event)
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+
+    def _show(self, event: Event) -> None:
         if self._json:
             print(event.to_json(), flush=True)
             return

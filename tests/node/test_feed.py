@@ -12,7 +12,7 @@ from rich.console import Console
 
 from agent.entries import Pair
 from node.events import Event, change_text, from_json
-from node.feed import LINES, Feed, line_of
+from node.feed import LINES, Feed, feed_console, line_of
 from node.state import open_state
 from tests.node.lab import open_lab
 
@@ -176,3 +176,15 @@ def test_numbers_beyond_reason_stay_short_and_json_stays_json(tmp_path: Path) ->
             (told,) = state.take(lab.write(body))
             assert len(plain(told)) < 160
             json.loads(told.to_json(), parse_constant=pytest.fail)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("json", [True, False])
+def test_a_feed_whose_file_is_on_a_full_disk_stops_no_node(json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it fails too
+    monkeypatch.setattr("sys.stdout", full)
+    with Feed(feed_console(json=json), json=json) as feed:
+        for _ in range(2):
+            feed.show(Event("note", 1, "me", True, {"text": "hello"}))
+    with pytest.raises(OSError, match="No space"):
+        full.close()
