@@ -79,8 +79,11 @@ async def open_host(
     report: Callable[[str, str], object],
     max_connections: int = MAX_CONNECTIONS,
     key: SwarmKey | None = None,
+    announced: Callable[[Sequence[Multiaddr]], list[Multiaddr]] | None = None,
 ) -> AsyncIterator[BasicHost]:
     """A running host that does not listen yet, so that protocols can be set first.
+
+    `announced` gives the addresses to tell others, for those that the host listens on; by default `reachable`.
 
     On leaving, connections, listeners and tasks are gone: the library leaks them unless the host is closed while its
     service still runs, and it closes connections one after the other, 0.1 s each.
@@ -94,7 +97,7 @@ async def open_host(
         admit=admit,
         blame=blame,
         report=report,
-        addresses=reachable,
+        addresses=announced or reachable,
         key=key,
     )
     async with host.run([]):

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import trio
+from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
@@ -48,6 +49,7 @@ from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
 from gossip.swarmkey import SwarmKey
 from gossip.twin import Twins
+from gossip.vantage import FIRST_SECONDS, Vantage
 
 __all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
 
@@ -69,7 +71,7 @@ class Tuning:
 
     public, local: what one address may do, and one of this machine or a private network. limits: of an author. grace:
     how long a newcomer stays at least where it is crowded. ping, patience: how often a peer is pinged, and how long its
-    answer may take. Times are seconds.
+    answer may take. vantage: when a peer is first asked to dial back. Times are seconds.
     """
 
     max_connections: int = MAX_CONNECTIONS
@@ -80,6 +82,7 @@ class Tuning:
     grace: float = GRACE_SECONDS
     ping: float = liveness.EVERY_SECONDS
     patience: float = liveness.ANSWER_SECONDS
+    vantage: float = FIRST_SECONDS
 
 
 @asynccontextmanager
@@ -220,6 +223,7 @@ class Network:
 
     async def _serve(self) -> None:
         self._connections.forget()
+        vantage = Vantage(lambda: self._moved(host))
         async with open_host(
             self._identity,
             door=self._door,
@@ -228,6 +232,7 @@ class Network:
             report=self._report,
             max_connections=self._tuning.max_connections,
             key=self._key,
+            announced=vantage.announced,
         ) as host:
             host.get_network().register_notifee(self._connections)
             async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
@@ -270,6 +275,7 @@ class Network:
                     ("room for newcomers", peers.keep_room),
                     ("address book", partial(addressbook.keep, self._book, self._report)),
                     ("liveness", partial(liveness.watch, host, self._connections, self._clock, **pings)),
+                    ("view from outside", partial(vantage.look, host, self._connections, first=self._tuning.vantage)),
                     ("sync", schedule.run),
                     ("identity check", partial(self._twins.ask, host, self._own_contacts())),
                     ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
@@ -310,6 +316,10 @@ class Network:
         async with trio.open_nursery() as nursery:
             async for peer in self._disconnects:
                 nursery.start_soon(upstream.disconnect, swarm, peer)
+
+    def _moved(self, host: BasicHost) -> None:
+        self.addresses[:] = [str(address) for address in host.get_addrs()]
+        self._tell(Notice(f"others reach this node at {self.addresses[0]}"))
 
     def _tell(self, event: Event) -> None:
         self.metrics.count(event)

@@ -65,28 +65,35 @@ class Internet:
         name = self._namespace()
         return Machine(name, self._connect(name), "wan")
 
-    def home_machine(self) -> Machine:
-        """A machine at 192.168.7.2, behind a router that hides it by NAT and lets no connection in."""
+    def home_machine(self, forwarded: int = 0) -> tuple[Machine, str]:
+        """A machine at 192.168.7.2 behind a router that hides it by NAT, and the router's address.
+
+        The router lets no connection in but to the port `forwarded`, if that is not 0.
+        """
         router, name = self._namespace(), self._namespace()
-        self._connect(router)
+        outside = self._connect(router)
         _ip("-n", router, "link", "add", "lan", "type", "veth", "peer", "name", "home", "netns", name)
         _ip("-n", router, "addr", "add", "192.168.7.1/24", "dev", "lan")
         _ip("-n", router, "link", "set", "lan", "up")
         _ip("-n", name, "addr", "add", "192.168.7.2/24", "dev", "home")
         _ip("-n", name, "link", "set", "home", "up")
         _ip("-n", name, "route", "add", "default", "via", "192.168.7.1")
-        rules = """
-            table ip home {
-                chain out { type nat hook postrouting priority 100; oifname "wan" masquerade; }
-                chain through {
+        rules = f"""
+            table ip home {{
+                chain out {{ type nat hook postrouting priority 100; oifname "wan" masquerade; }}
+                chain in {{
+                    type nat hook prerouting priority -100;
+                    iifname "wan" tcp dport {forwarded} dnat to 192.168.7.2;
+                }}
+                chain through {{
                     type filter hook forward priority 0; policy drop;
-                    iifname "lan" accept; ct state established,related accept;
-                }
-            }"""
+                    iifname "lan" accept; ct state established,related accept; ct status dnat accept;
+                }}
+            }}"""
         inside = ["ip", "netns", "exec", router]
         subprocess.run([*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
         subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
-        return Machine(name, "192.168.7.2", "home")
+        return Machine(name, "192.168.7.2", "home"), outside
 
     def _namespace(self) -> str:
         name = f"arnode-{os.getpid()}-{next(_numbers)}"

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--max-connections", type=int, default=Tuning.max_connections)
     parser.add_argument("--ping", type=float, default=Tuning.ping)
     parser.add_argument("--patience", type=float, default=Tuning.patience)
+    parser.add_argument("--vantage", type=float, default=Tuning.vantage)
     trio.run(run, parser.parse_args())
 
 
@@ -57,6 +58,7 @@ async def run(options: argparse.Namespace) -> None:
                 heartbeat=options.heartbeat,
                 ping=options.ping,
                 patience=options.patience,
+                vantage=options.vantage,
             ),
             book=AddressBook(folder / "peers.json"),
         ) as network:
@@ -120,6 +122,7 @@ def state(network: Network, log: Log) -> dict[str, Any]:
     flood, topic = network._mesh.flood, network._mesh.records
     return {
         "records": len(ids),
+        "addresses": network.addresses,
         "digest": hashlib.sha256(b"".join(ids)).hexdigest(),
         "peers": [peer.peer for peer in network.peers()],
         "mesh": [str(peer) for peer in flood.router.mesh.get(topic, ())] if flood else [],  # type: ignore[attr-defined]

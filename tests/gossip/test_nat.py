@@ -16,7 +16,7 @@ LIVELY = ("--ping", "1", "--patience", "2")
 
 async def test_nodes_behind_nat_reach_each_other_through_a_public_one_and_catch_up_after_a_cut(tmp_path: Path) -> None:
     with internet() as net:
-        server, home, other_home = net.public_machine(), net.home_machine(), net.home_machine()
+        server, (home, _), (other_home, _) = net.public_machine(), net.home_machine(), net.home_machine()
         async with running(tmp_path / "public", *LISTEN, *LIVELY, prefix=server.prefix) as public:
             (address,) = [text for text in public.addresses if server.ip in text]
             join = (*LISTEN, *LIVELY, "--bootstrap", address)
@@ -39,3 +39,18 @@ async def test_nodes_behind_nat_reach_each_other_through_a_public_one_and_catch_
                 for each in (one, two, public):
                     await each.until(lambda state: state["records"] == len(said), 60)
                     assert await each.ids() == set(said)
+
+
+async def test_a_forwarded_port_is_found_out_and_announced_and_one_that_is_not_is_not(tmp_path: Path) -> None:
+    with internet() as net:
+        server, (home, outside), (closed, hidden) = net.public_machine(), net.home_machine(4477), net.home_machine()
+        async with running(tmp_path / "public", *LISTEN, prefix=server.prefix) as public:
+            (address,) = [text for text in public.addresses if server.ip in text]
+            join = (*LISTEN, "--vantage", "0.5", "--bootstrap", address)
+            async with running(tmp_path / "one", *join, prefix=home.prefix) as one:
+                seen = f"/ip4/{outside}/tcp/4477/p2p/{one.peer}"
+                await one.until(lambda state: state["addresses"][0] == seen)
+                async with running(tmp_path / "two", *join, prefix=closed.prefix) as two:
+                    # nobody told it where that is but the record that travels through the public node
+                    await two.until(lambda state: one.peer in state["peers"])
+                    assert not any(hidden in text for text in (await two.state())["addresses"])
