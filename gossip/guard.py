@@ -68,10 +68,13 @@ class Guard:
         self._peers: OrderedDict[str, _Conduct] = OrderedDict()
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
-    def blame(self, peer: str, now: float, weight: float = 1.0, origin: Origin | None = None) -> int:
+    def blame(
+        self, peer: str, now: float, weight: float = 1.0, origin: Origin | None = None, *, evil: bool = True
+    ) -> int:
         """Note an offence. Returns how many there were in all if the peer has just become banned, else 0.
 
-        `origin` is where the peer is connected from, if known.
+        `origin` is where the peer is connected from, if known. A ban for what is not `evil` lengthens no later one, and
+        is not held against the origin.
         """
         conduct = self._peers.setdefault(peer, _Conduct(seen=now))
         self._peers.move_to_end(peer)
@@ -84,7 +87,9 @@ class Guard:
             return 0
         conduct.offences = 0.0
         conduct.ban(now)
-        if origin is not None and not origin.local:
+        if not evil:
+            conduct.bans -= 1
+        elif origin is not None and not origin.local:
             self._count_against(origin, peer, now)
         return conduct.count
 

@@ -359,9 +359,9 @@ class Network:
     def _blame(self, peer: ID, reason: str, weight: float = 1.0) -> None:
         name = peer.to_base58()
         connected = self._connections.peers.get(peer)
+        origin = origin_of(_ip_of(connected.address)) if connected else None
         # one who is of another swarm is no evil-doer, and his neighbours may be of this one
-        origin = origin_of(_ip_of(connected.address)) if connected and weight < OTHER_SWARM else None
-        count = self._guard.blame(name, trio.current_time(), weight, origin)
+        count = self._guard.blame(name, trio.current_time(), weight, origin, evil=weight < OTHER_SWARM)
         if count:
             self._tell(PeerRejected(name, reason, count))
         if count or not self._allowed(peer):

@@ -84,6 +84,15 @@ def test_an_address_is_shut_for_several_banned_peers_unless_it_is_a_local_one(ad
     assert not guard.shut(origin, BAN_SECONDS + 1)
 
 
+def test_who_is_merely_elsewhere_is_shut_out_no_longer_each_time_and_his_address_is_not() -> None:
+    guard, origin = Guard(), origin_of("9.9.9.7")
+    for number in range(2 * BANNED_PEERS_OF_AN_ADDRESS):
+        assert guard.blame("p", number * 2000.0, 1000, origin, evil=False)
+        assert round(banned_seconds(guard, "p", number * 2000.0)) == BAN_SECONDS
+        guard.blame(f"{number}", number * 2000.0, 1000, origin, evil=False)
+    assert not guard.shut(origin, number * 2000.0)
+
+
 def test_one_bad_peer_shuts_no_household_out() -> None:
     guard, origin = Guard(), origin_of("9.9.9.7")
     for hour in range(30):
