@@ -13,6 +13,19 @@ const KINDS = [...STORED_KINDS, 'presence']
 const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const PRIVATE_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
+// Points of small order, without the sign: under such a key anyone can sign. OpenSSL takes them, libsodium does not.
+const SMALL_ORDER = [
+  '00'.repeat(32), '01' + '00'.repeat(31),
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  ...['ec', 'ed', 'ee'].map((first) => first + 'ff'.repeat(30) + '7f')
+]
+
+function isSmall (key) {
+  const bytes = Buffer.from(key)
+  bytes[31] &= 127
+  return SMALL_ORDER.includes(bytes.toString('hex'))
+}
+
 /** What signs: made of a 32-byte Ed25519 seed. */
 export function signer (seed) {
   const key = createPrivateKey({ key: Buffer.concat([PRIVATE_PREFIX, seed]), format: 'der', type: 'pkcs8' })
@@ -44,7 +57,7 @@ export function readRecord (raw, nowMs) {
   if (timeMs > nowMs + MAX_AHEAD_MS) throw new Error('from the future')
   const signed = Buffer.concat([DOMAIN, encode(fields.slice(0, 6))])
   const key = createPublicKey({ key: Buffer.concat([PUBLIC_PREFIX, author]), format: 'der', type: 'spki' })
-  if (!verify(null, signed, key, signature)) throw new Error('the author did not sign it')
+  if (isSmall(author) || !verify(null, signed, key, signature)) throw new Error('the author did not sign it')
   return { kind, task, author, timeMs, body, id: sha256(signed) }
 }
 

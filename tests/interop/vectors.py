@@ -222,6 +222,10 @@ def refused() -> dict[str, bytes]:
         return signed(*fields[:index], value, *fields[index + 1 :])
 
     long_time = msgpack.packb(fields).replace(msgpack.packb(TIME_MS), b"\xd3" + struct.pack(">q", TIME_MS))
+    # the neutral element signs whatever it likes, if a verifier lets it: R is the neutral element too, and S is zero
+    neutral = b"\1" + bytes(31)
+    head = msgpack.packb([*fields[:3], neutral, *fields[4:]])
+    anyones = b"\x97" + head[1:] + msgpack.packb(neutral + bytes(32))
     return {
         "nothing": b"",
         "a byte too few": good.raw[:-1],
@@ -234,6 +238,7 @@ def refused() -> dict[str, bytes]:
         "an unknown kind": with_field(1, "gossip"),
         "a short task": with_field(2, bytes(31)),
         "an author that is text": with_field(3, "a" * 32),
+        "an author of small order": anyones,
         "no time": with_field(4, 0),
         "a time that is a float": with_field(4, 1.5e12),
         "a time in a signed form": signed(*fields, packed=long_time),
