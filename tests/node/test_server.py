@@ -170,7 +170,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end() -> None:
 def test_a_node_tells_other_commands_where_it_is_until_it_ends(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     assert running_node(home) is None
-    with running_process(home.folder, "--experiments", "0") as process:
+    with running_process(home.folder, "--no-research") as process:
         listening = process.wait_for(lambda event: event["event"] == "listening")
         found = running_node(home)
         assert found is not None
