@@ -40,7 +40,7 @@ from gossip.network import Network, Tuning, now_ms, open_network
 from gossip.record import pack_body, sign
 from gossip.stamp import Stamps
 from tests.gossip import bare
-from tests.gossip.hostile import INVALID, RECORDS, identity_of, meshsub, signed_message
+from tests.gossip.hostile import INVALID, RECORDS, identity_of, ignore_the_window, meshsub, signed_message
 from tests.gossip.nodes import record
 
 LISTEN: Final = "/ip4/127.0.0.1/tcp/0"
@@ -116,6 +116,10 @@ class Process:
         told: Told = json.loads(self.popen.stdout.readline())
         return told
 
+    def memory(self) -> int:
+        rss: int = psutil.Process(self.popen.pid).memory_info().rss
+        return rss
+
     def cpu(self) -> float:
         times = psutil.Process(self.popen.pid).cpu_times()
         return times.user + times.system
@@ -178,6 +182,17 @@ async def from_new_peers(address: str, make: Make, messages: int) -> float:
     return time.perf_counter() - started
 
 
+async def beyond_the_window(address: str, make: Make, messages: int) -> float:
+    """300 MB on one stream in frames of 60 kB, whatever the window allows."""
+    peer, target = parse_peer_address(address)
+    started = time.perf_counter()
+    async with bare.running(bare.stranger()) as host:
+        await host.connect(PeerInfo(peer, [target]))
+        with trio.move_on_after(LONGEST_SECONDS):
+            await ignore_the_window(host, peer, "/ipfs/ping/1.0.0", 5000)
+    return time.perf_counter() - started
+
+
 def replayed() -> Make:
     """One true record in ever new messages."""
     first: list[rpc_pb2.Message] = []
@@ -205,10 +220,10 @@ def measure(name: str, base: Path, attack: Attack, make: Make, messages: int) ->
     try:
         time.sleep(REST_SECONDS)
         victim.ask()
-        before = victim.cpu()
+        before, memory = victim.cpu(), victim.memory()
         seconds = trio.run(attack, address, make, messages)
         time.sleep(1.0)
-        used, during = victim.cpu() - before, victim.ask()
+        used, grown, during = victim.cpu() - before, victim.memory() - memory, victim.ask()
         time.sleep(REST_SECONDS)
         quiet_from, quiet_cpu = time.perf_counter(), victim.cpu()
         time.sleep(REST_SECONDS)
@@ -217,7 +232,7 @@ def measure(name: str, base: Path, attack: Attack, make: Make, messages: int) ->
         print(
             f"{name}: {max(0.0, used - quiet * (seconds + 1)):.2f} s of the victim's processor time, flood over after "
             f"{seconds:.1f} s, {during['bans']} bans; honest records {len(delays)}, delayed "
-            f"{delays[len(delays) // 2]:.0f} ms (median), {delays[-1]:.0f} ms at most; {during['peers']} peers left",
+            f"{delays[len(delays) // 2]:.0f} ms (median), {delays[-1]:.0f} ms at most; memory {grown / 1e6:+.0f} MB",
             flush=True,
         )
     finally:
@@ -237,6 +252,7 @@ def main() -> None:
         base = Path(name)
         for kind in ("false_envelope", "false_record", "not_a_record", "not_canonical", "of_another", "too_large"):
             measure(kind.replace("_", " "), base, from_one_peer, INVALID[kind], messages)
+        measure("window ignored", base, beyond_the_window, INVALID["false_envelope"], messages)
         measure("replayed record", base, from_one_peer, replayed(), messages)
         measure("true records of one author", base, from_one_peer, true_records, messages)
         measure("false envelope, new keys", base, from_new_peers, INVALID["false_envelope"], messages)

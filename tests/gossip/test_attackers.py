@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.exceptions import SwarmException
@@ -15,10 +16,11 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.pb import rpc_pb2
 
-from gossip import flood, intake, mesh, upstream, yamux
+from gossip import flood, intake, mesh, schedule, sync, upstream, yamux
 from gossip.bucket import Rate
 from gossip.door import Width
 from gossip.events import Contradicted, PeerConnected, PeerLost, PeerRejected, RecordArrived, SyncFinished
+from gossip.frames import ConversationError, open_conversation
 from gossip.guard import MAX_OFFENCES
 from gossip.host import parse_peer_address
 from gossip.identity import new_identity
@@ -323,6 +325,9 @@ async def test_contradictory_records_are_kept_and_told_once(tmp_path: Path) -> N
             told = [event for event in each.all(Contradicted) if isinstance(event, Contradicted)]
             assert [event.author for event in told] == [who.author]
             assert not each.all(PeerRejected)
+        await field.stop("other")
+        again = await field.start("other")
+        assert again.network._intake.quota.doubted == {who.author}
 
 
 async def test_an_author_over_his_quota_is_stored_no_more_and_starves_nobody(
@@ -367,6 +372,23 @@ async def test_what_is_above_an_authors_rate_comes_by_history_exchange(tmp_path:
         ways = Counter(event.via for event in other.all(RecordArrived) if isinstance(event, RecordArrived))
         assert 0 < ways["gossip"] <= 5
         assert not other.all(PeerRejected)
+
+
+async def test_a_peer_that_leads_exchanges_without_end_is_told_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "VISITS", Rate(burst=3, per_second=0.01))
+    async with node(tmp_path / "victim") as victim, stranger_to(victim) as (host, peer):
+        answers = []
+        for _ in range(5):
+            talk = open_conversation(host, peer, TProtocol(sync.PROTOCOL), budget=1 << 20, seconds=5)
+            with suppress(ConversationError):  # who is refused is hung up on
+                async with talk as frames:
+                    await frames.send("hello", sync.VERSION, "test", now_ms())
+                    answers.append((await frames.receive())[:2])
+                    await frames.send("bye")
+        assert answers == 3 * [["hello", sync.VERSION]] + 2 * [["refuse", "busy"]]
+        assert not victim.all(PeerRejected)
 
 
 async def test_a_banned_peer_comes_not_back_under_the_same_key(tmp_path: Path) -> None:

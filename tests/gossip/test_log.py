@@ -199,3 +199,20 @@ def test_the_items_for_reconciliation_never_drift_from_the_file(tmp_path: Path) 
         assert log.items() is items
         assert items.ids(0, len(items)) == [record_id for _, record_id in log.ids()]
         assert len(items) == log.count() == 600
+
+
+def test_what_limits_need_to_know_is_asked_of_the_log(tmp_path: Path) -> None:
+    bob = new_identity()
+    records = some_records(1200)
+    twice = [sign(bob, "insight", bytes(32), 7, pack_body({"n": n})) for n in range(2)]
+    with Log(tmp_path / "log") as log:
+        log.append([*records, *twice])
+        alices, bobs = (sum(len(record.raw) for record in some) for some in (records, twice))
+        assert log.usage() == {ALICE.author: (1200, alices), bob.author: (2, bobs)}
+        assert log.contradictions([6, 7, 1001]) == [(bob.author, 7)]
+        assert log.contradicting_authors() == {bob.author}
+        assert log.times_of(bob.author) == {7}
+        assert log.ids_since(2000, 3) == [record.id for record in records[-3:]]
+        assert len(log.ids_since(2000, 1000)) == 201
+        absent = [number.to_bytes(32, "big") for number in range(600)]
+        assert log.missing([*(record.id for record in records), *absent]) == absent
