@@ -47,7 +47,9 @@ LISTEN = "/ip4/127.0.0.1/tcp/0"
 DEGREE = 8
 RATES = {10: 4.0, 30: 1.0, 50: 0.5, 100: 0.15}
 """Records a second in all: so few that the plain library's core is about half busy."""
-QUIET_SECONDS = 5.0
+SETTLE_SECONDS = 15.0
+"""New connections cause history exchange, and questions for peers."""
+QUIET_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 TOGETHER = 8
 TOGETHER_RATE = 100.0
@@ -202,7 +204,7 @@ def in_one_process(name: str, nodes: int, seconds: float) -> float:
     async def run() -> tuple[float, float, float]:
         with tempfile.TemporaryDirectory() as folder:
             async with networks[name](nodes, heard, Path(folder)) as say:
-                await trio.sleep(3)
+                await trio.sleep(SETTLE_SECONDS)
                 began, idle = time.perf_counter(), time.process_time()
                 await trio.sleep(QUIET_SECONDS)
                 idle = (time.process_time() - idle) / (time.perf_counter() - began)

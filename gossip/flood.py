@@ -33,7 +33,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from gossip.bucket import Bucket, Buckets, Rate
-from gossip.outgoing import Outgoing, framed, offer, piece_of, withdraw
+from gossip.outgoing import LINGER_SECONDS, Outgoing, framed, offer, piece_of, withdraw
 from gossip.upstream import reset
 
 Read = TypeVar("Read")  # what a message says, once it is read
@@ -269,6 +269,17 @@ class Flood(Pubsub, Generic[Read]):
                 return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
+
+    async def handle_sending_messages(self, peer_id: ID, stream: INetStream, queue: RpcQueue) -> None:
+        """Write what waits for a peer until its stream ends; messages linger a moment, see gossip/outgoing.py."""
+        while not queue.closed:
+            if not len(queue):
+                await queue._notify.wait()
+            if isinstance(queue._queue, Outgoing) and not queue._queue.urgent:
+                await trio.sleep(random.uniform(0, LINGER_SECONDS))
+            frame = queue._queue.pop()
+            if frame is not None and not await self.write_msg(stream, frame):
+                return
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC | bytes) -> bool:
         """Write an RPC, or a frame from the peer's queue; False when the stream has ended.

@@ -29,6 +29,7 @@ from gossip.twin import Twins
 
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
+STORE_EVERY_SECONDS: Final = 0.02
 PACE_ABOVE: Final = QUEUE_LENGTH // 2
 PACE_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.5
@@ -182,6 +183,7 @@ class Mesh:
         """Write what arrives to the log, many at a time. Runs until cancelled; raises LogError."""
         while True:
             record, peer = await self._arrived.receive()
+            await trio.sleep(STORE_EVERY_SECONDS)  # a thread, a transaction and a wait for the disk, for all that comes
             by_peer = {peer: [record]}
             for _ in range(STORE_AT_ONCE - 1):
                 try:

@@ -20,6 +20,8 @@ from libp2p.utils.varint import encode_uvarint
 
 QUEUE_LENGTH: Final = 2048
 PACKET_BYTES: Final = 64 * 1024
+LINGER_SECONDS: Final = 0.03
+"""How long a message waits at most, at random: of two peers that both have it for each other, one then speaks first."""
 PUBLISH_TAG: Final = b"\x12"  # field 2, length-delimited
 
 
@@ -51,6 +53,11 @@ class Outgoing(PriorityQueue):
             return False
         self._rpcs.append(rpc)
         return True
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something waits that is not a message."""
+        return bool(self._rpcs)
 
     def add(self, message_id: bytes, piece: bytes) -> bool:
         """Queue a message. False when there is no room."""
