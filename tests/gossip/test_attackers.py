@@ -380,13 +380,14 @@ async def test_a_peer_that_leads_exchanges_without_end_is_told_to_wait(
     monkeypatch.setattr(schedule, "VISITS", Rate(burst=3, per_second=0.01))
     async with node(tmp_path / "victim") as victim, stranger_to(victim) as (host, peer):
         answers = []
-        for _ in range(5):
+        for number in range(5):
             talk = open_conversation(host, peer, TProtocol(sync.PROTOCOL), budget=1 << 20, seconds=5)
             with suppress(ConversationError):  # who is refused is hung up on
                 async with talk as frames:
                     await frames.send("hello", sync.VERSION, "test", now_ms())
                     answers.append((await frames.receive())[:2])
                     await frames.send("bye")
+            await victim.until(lambda done=min(number + 1, 3): len(victim.all(SyncFinished)) == done)  # type: ignore[misc]
         assert answers == 3 * [["hello", sync.VERSION]] + 2 * [["refuse", "busy"]]
         assert not victim.all(PeerRejected)
 
