@@ -156,7 +156,7 @@ class _Leader:
         """Word and content of the next frame, and the ids that it is about."""
         tired = self._carried > LEAVE_AFTER_BYTES or trio.current_time() - self._started > LEAVE_AFTER_SECONDS
         if tired or self._intake.storage.blocked:
-            self.whole = False
+            self.whole = self._message is None and not self._need and not self._have
             return None
         if self._message is not None and len(self._need) + len(self._have) < ENOUGH_FOUND:
             self._progress.message()
