@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
@@ -13,7 +15,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 
-from gossip import exchange, sync
+from gossip import exchange, peers, sync
 from gossip.addressbook import AddressBook
 from gossip.crowd import room
 from gossip.dial import DIAL_SECONDS
@@ -22,6 +24,7 @@ from gossip.frames import Frames, PeerGone
 from gossip.host import AddressError, parse_peer_address, peer_id_of, reachable
 from gossip.identity import new_identity
 from gossip.network import Tuning, now_ms
+from gossip.peers import FIRST_PAUSE, Backoff
 from tests.gossip import bare
 from tests.gossip.nodes import field_of_nodes, node, record
 
@@ -162,6 +165,33 @@ async def test_where_it_is_crowded_newcomers_get_in_and_hear_of_others(tmp_path:
             await each.until(lambda each=each: each.log.count() == len(said))  # type: ignore[misc]
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_pauses_grow_to_their_limit_with_a_jitter_of_a_quarter(draws: list[float]) -> None:
+    backoff = Backoff(longest=30.0)
+    pauses = [backoff.next(draw) for draw in draws]
+    for number, pause in enumerate(pauses):
+        middle = min(FIRST_PAUSE * 1.6**number, 30.0)
+        assert 0.74 * middle <= pause <= 1.26 * middle
+
+
+async def test_halves_that_have_peers_enough_find_each_other_by_visits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "WANTED_PEERS", 1)
+    monkeypatch.setattr(peers, "VISIT_SECONDS", 0.5)
+    async with (
+        node(tmp_path / "a") as a,
+        node(tmp_path / "b", bootstrap=a.network.addresses) as b,
+        node(tmp_path / "c") as c,
+        node(tmp_path / "d", bootstrap=c.network.addresses) as d,
+    ):
+        await d.until(lambda: bool(d.network.peers()))
+        d.network._book.hear(a.peer, [a.network.addresses[0].split("/p2p/")[0]], 1, "someone", now_ms())
+        said = [await b.say(), await c.say()]
+        for each in (a, b, c, d):
+            await each.until(lambda each=each: each.log.count() == len(said))  # type: ignore[misc]
+
+
 GARBAGE = {
     "nothing": b"",
     "text": b"hello, world",
@@ -209,7 +239,7 @@ async def test_a_stranger_that_gives_forged_records_again_and_again_is_shut_out(
             with trio.fail_after(10):
                 while not victim.all(PeerRejected):
                     with pytest.raises((PeerGone, BaseLibp2pError)):
-                        await give(host, peer, true.raw[:-64] + bytes(64))
+                        await give(host, peer, record(new_identity()).raw[:-64] + bytes(64))
             await victim.until(lambda: not victim.network.peers())
         assert [item[1] for item in victim.log.ids()] == [true.id]
 
