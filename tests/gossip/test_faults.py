@@ -27,6 +27,7 @@ TASKS = {
     "room for newcomers",
     "address book",
     "liveness",
+    "view from outside",
     "sync",
     "identity check",
     "disconnecting",
