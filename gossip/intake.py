@@ -20,7 +20,7 @@ from gossip.metrics import Metrics
 from gossip.quota import Quota
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, parse, verify
 from gossip.storage import Storage
-from gossip.supervise import reason_of
+from gossip.supervise import alone, reason_of
 
 MAX_REMEMBERED: Final = 100_000
 MAX_EVENTS_WAITING: Final = 5_000
@@ -174,13 +174,16 @@ class Intake:
         sifted = Sifted([], [])
 
         async def check(part: Sequence[bytes]) -> None:
-            done = await trio.to_thread.run_sync(self._sift, part)
+            done = await self.storage.read(partial(self._sift, part))
             sifted.good.extend(done.good)
             sifted.refused.extend(done.refused)
 
-        async with trio.open_nursery() as nursery:
-            for first in range(CHECKERS):
-                nursery.start_soon(check, raws[first::CHECKERS])
+        try:
+            async with trio.open_nursery() as nursery:
+                for first in range(CHECKERS):
+                    nursery.start_soon(check, raws[first::CHECKERS])
+        except BaseExceptionGroup as group:
+            raise alone(group.exceptions[0])  # noqa: B904 - each thread met the same log
         for error in sifted.refused:
             self._metrics.reject("limit" if isinstance(error, OverQuota) else error)
             if isinstance(error, Refused):
