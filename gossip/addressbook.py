@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
@@ -221,6 +222,7 @@ def _read(document: Any, now_ms: int) -> dict[str, Entry]:
         raise ValueError(f"format {document['format']!r} is unknown")
     entries = {}
     for peer, fields in document["peers"].items():
+        ID.from_string(peer)
         numbers = [fields[name] for name in ("seq", "heard_ms", "met_ms", "failures")]
         if not all(type(number) is int for number in numbers) or type(fields["source"]) is not str:
             raise ValueError(f"the entry of {peer[:64]!r} has a field of a wrong type")

@@ -22,6 +22,7 @@ PING: Final = TProtocol("/ipfs/ping/1.0.0")
 PING_BYTES: Final = 32
 EVERY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 5.0
 ASLEEP_MS: Final = 15_000
 
@@ -55,7 +56,8 @@ async def watch(
 
 async def _drop_unless_alive(host: BasicHost, peer: ID, patience: float) -> None:
     if not await answers(host, peer, patience):
-        await upstream.disconnect(upstream.swarm_of(host), peer)
+        with trio.move_on_after(CLOSE_SECONDS):  # a farewell that cannot be sent keeps nobody
+            await upstream.disconnect(upstream.swarm_of(host), peer)
 
 
 async def answers(host: BasicHost, peer: ID, patience: float) -> bool:

@@ -118,6 +118,7 @@ BROKEN = {
     "a list of peers": b'{"format": 1, "peers": []}',
     "another format": b'{"format": 99, "peers": {}}',
     "deep": b"[" * 100_000,
+    "a peer id that is none": json.dumps({"format": 1, "peers": {"0OIl": GOOD}}).encode(),
     "a field too many": json.dumps({"format": 1, "peers": {"p": {**GOOD, "x": 1}}}).encode(),
     "a field of a wrong type": json.dumps({"format": 1, "peers": {"p": {**GOOD, "seq": "1"}}}).encode(),
     "an address that is none": json.dumps({"format": 1, "peers": {"p": {**GOOD, "addresses": ["x"]}}}).encode(),
