@@ -254,6 +254,7 @@ async def as_process(folder: Path, bootstrap: Sequence[str], rate: float, second
     identity = new_identity()
     said: dict[str, float] = {}
     heard: dict[str, float] = {}
+    synced = 0
     with Log(folder / "log") as log:
         async with (
             open_network(identity, log, swarm="bench", listen=[LISTEN], bootstrap=bootstrap, check=check) as network,
@@ -261,9 +262,11 @@ async def as_process(folder: Path, bootstrap: Sequence[str], rate: float, second
         ):
 
             async def listen() -> None:
+                nonlocal synced
                 async for event in network.events:
-                    if isinstance(event, RecordArrived) and event.via == "gossip":
+                    if isinstance(event, RecordArrived):
                         heard[event.record.id.hex()] = time.time()
+                        synced += event.via == "sync"
 
             nursery.start_soon(listen)
             print(network.addresses[0], flush=True)
@@ -281,7 +284,7 @@ async def as_process(folder: Path, bootstrap: Sequence[str], rate: float, second
             late = trio.current_time() - began - seconds
             await trio.to_thread.run_sync(sys.stdin.readline)
             used = time.process_time() - used
-            print(json.dumps({"said": said, "heard": heard, "cpu": used, "late": late}), flush=True)
+            print(json.dumps({"said": said, "heard": heard, "cpu": used, "late": late, "synced": synced}), flush=True)
             nursery.cancel_scope.cancel()
 
 
@@ -313,7 +316,8 @@ def together(rate: float, seconds: float) -> None:
     said = {key: when for end in ends for key, when in end["said"].items()}
     seconds_each = [when - said[key] for end in ends for key, when in end["heard"].items()]
     what = f"{TOGETHER} processes on one core at {rate:g} records/s"
-    print(f"{what}: delivered {len(seconds_each)} of {len(said) * (TOGETHER - 1)}")
+    synced = sum(end["synced"] for end in ends)
+    print(f"{what}: delivered {len(seconds_each)} of {len(said) * (TOGETHER - 1)}, {synced} of them by sync")
     print(f"{what}, said later than planned by: {max(end['late'] for end in ends):.3g} s")
     cpu = sum(end["cpu"] for end in ends)
     print(f"{what}, CPU per delivered record: {1000 * cpu / len(seconds_each):.3g} ms")
