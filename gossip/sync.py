@@ -24,7 +24,7 @@ from typing import Any, Final
 import trio
 
 from gossip import reconcile
-from gossip.frames import ConversationError, Frames, PeerBroke
+from gossip.frames import ConversationError, Frames, PeerBroke, PeerGone
 from gossip.intake import Intake, Refused
 from gossip.items import ID_BYTES, Items
 from gossip.reconcile import Progress
@@ -34,6 +34,8 @@ PROTOCOL: Final = "/arnode/sync/1"
 VERSION: Final = 1
 SESSION_SECONDS: Final = 600.0
 SESSION_BYTES: Final = 512 * 1024 * 1024
+PATIENCE_SECONDS: Final = 60.0
+LEAST_BYTES_PER_SECOND: Final = 2000
 LEAVE_AFTER_SECONDS: Final = 450.0
 LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
 BATCH_RECORDS: Final = 256
@@ -137,6 +139,7 @@ class _Leader:
         self._given: set[bytes] = set()
         self._asked: deque[tuple[str, Sequence[bytes]]] = deque()
         self._carried = 0
+        self._waited = 0.0
         self._started = trio.current_time()
 
     async def run(self) -> None:
@@ -150,7 +153,12 @@ class _Leader:
             if not self._asked:
                 return
             word, batch = self._asked.popleft()
-            await self._settle(word, batch, await self._frames.receive())
+            asked = trio.current_time()
+            answer = await self._frames.receive()
+            self._waited += trio.current_time() - asked
+            if self._waited > PATIENCE_SECONDS and self._carried < self._waited * LEAST_BYTES_PER_SECOND:
+                raise PeerGone(f"answered so slowly that {self._waited:.0f} s went into waiting")
+            await self._settle(word, batch, answer)
 
     async def _next_request(self) -> tuple[str, Any, Sequence[bytes]] | None:
         """Word and content of the next frame, and the ids that it is about."""

@@ -363,6 +363,24 @@ async def test_a_silent_peer_is_left(tmp_path: Path, autojump_clock: MockClock) 
     assert trio.current_time() - started == pytest.approx(FRAME_SECONDS, abs=1)
 
 
+def test_a_follower_that_answers_just_often_enough_is_left_too(tmp_path: Path) -> None:
+    async def slow(frames: Frames) -> None:
+        await frames.receive()
+        await frames.send("hello", sync.VERSION, "s", now_ms())
+        while True:
+            await trio.sleep(FRAME_SECONDS - 5)
+            await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))
+
+    async def check() -> None:
+        async with side(tmp_path, POOL) as near:
+            error = await lead_against(near, slow)
+            assert isinstance(error, PeerGone)
+            assert "slowly" in str(error)
+
+    # a jump only when nothing has happened for a while: this side also works in threads
+    trio.run(check, clock=MockClock(autojump_threshold=0.1))
+
+
 async def test_a_frame_that_trickles_is_left(autojump_clock: MockClock) -> None:
     ours, theirs = stream_pair()
 
