@@ -19,7 +19,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 
 from gossip import sync
-from gossip.bucket import Buckets, Rate
+from gossip.bucket import Bucket, Buckets, Rate
 from gossip.events import Event, Peer, SyncFinished, Trouble
 from gossip.frames import ConversationError, PeerBroke, conversation, open_conversation
 from gossip.host import Connections
@@ -31,6 +31,8 @@ PERIOD_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 5.0
 INBOUND_SECONDS: Final = 10.0
 RIPPLE_SECONDS: Final = 1.0
+# While records flow, each exchange finds some that gossip is about to bring, and would set off all others for ever.
+RIPPLES: Final = Rate(burst=4, per_second=1 / 30)
 RETRY_SECONDS: Final = 5.0
 MAX_RETRIES: Final = 5
 LEADING: Final = 2
@@ -69,6 +71,7 @@ class Schedule:
         self._following: set[ID] = set()
         self._other_version: set[ID] = set()
         self._visits: Buckets[ID] = Buckets(VISITS)
+        self._ripples = Bucket(RIPPLES)
         self._changed = trio.Event()
         host.set_stream_handler(TProtocol(sync.PROTOCOL), self._follow)
 
@@ -184,9 +187,10 @@ class Schedule:
     def _finished(self, peer: ID, exchanged: sync.Exchanged) -> None:
         self._put(SyncFinished(peer.to_base58(), exchanged.received, exchanged.sent, exchanged.offset_ms))
         if exchanged.received:
+            after = RIPPLE_SECONDS if self._ripples.take(trio.current_time()) else 1 / RIPPLES.per_second
             for other in self._connections.peers:
                 if other != peer:
-                    self.want(other, RIPPLE_SECONDS * random.uniform(0.5, 2.0))
+                    self.want(other, after * random.uniform(0.5, 2.0))
 
     def _failed(self, peer: ID, error: ConversationError) -> None:
         self._judge(peer, error)
