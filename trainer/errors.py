@@ -19,3 +19,7 @@ class RecipeError(TrainerError):
 
 class DataError(TrainerError):
     """A task's data could not be prepared, or is not the data the task names."""
+
+
+class SandboxError(TrainerError):
+    """Programs cannot be locked in on this machine."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,6 +20,7 @@ import psutil
 import trio
 
 from trainer import launch
+from trainer.sandbox import Contents, Sandbox
 from trainer.task import Limits
 
 Cause: TypeAlias = Literal["timeout", "oom", "output", "processes"]
@@ -92,6 +93,7 @@ async def run_limited(
     wall_seconds: float,
     on_line: Callable[[str, bool], None],
     limit_data: bool = True,
+    sandbox: tuple[Sandbox, Contents] | None = None,
 ) -> Ended:
     """Run a command in a folder until it ends or breaks a limit; `{python}` in it is this interpreter.
 
@@ -101,19 +103,27 @@ async def run_limited(
     Args:
         limit_data: whether to limit the data segment of each process. A GPU's driver reserves address
             space far beyond what it uses, so there only the tree's resident memory is watched.
+        sandbox: what to lock the command in, and what it finds there; None to run it in `folder` as it is.
     """
     started = trio.current_time()
     memory = limits.memory_mb * _MB if limit_data else 0
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * _MB)]
-        + [sys.executable if part == "{python}" else part for part in command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    words = [sys.executable if part == "{python}" else part for part in command]
+    with ExitStack() as stack:
+        descriptors: tuple[int, ...] = ()
+        if sandbox is not None:
+            inside, contents = sandbox
+            locked = inside.lock_in(words, contents, environment, disk_mb=limits.disk_mb, processes=limits.processes)
+            words, descriptors = stack.enter_context(locked)
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * _MB), *words],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=descriptors,
+        )
     running = trio.CancelScope(deadline=started + wall_seconds)
     broken: list[tuple[Cause, str]] = []
     seen: list[int] = []
@@ -146,8 +156,11 @@ async def run_limited(
                 if pipe is not None:
                     await pipe.aclose()
     assert process.returncode is not None
+    code = process.returncode
+    if sandbox is not None and code > 128:
+        code = 128 - code  # how bubblewrap, like a shell, tells of a signal
     return Ended(
-        process.returncode,
+        code,
         broken[0] if broken else None,
         trio.current_time() - started,
         max(seen) / _MB if any(seen) else None,

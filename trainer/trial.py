@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from trainer.output import Output, Progress, number_in, read_progress
 from trainer.process import Ended, environment, fresh_folder, run_limited
+from trainer.sandbox import DATA, JOB, Contents, Sandbox
 from trainer.task import Budget, Task
 
 __all__ = ["Progress", "Status", "Trial", "run_trial"]
@@ -66,6 +67,7 @@ async def run_trial(
     threads: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     budget: Budget | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Trial:
     """Run a program once. A program that fails is a Trial that says how, never an exception.
 
@@ -78,26 +80,31 @@ async def run_trial(
         data: the task's prepared data (see `trainer.data`); None if it has none.
         device: `cpu`, `cuda` or `mps`.
         budget: in place of the task's own, for a shorter trial; its value compares with no other.
+        sandbox: what to lock the program in; None to run it under limits only.
     """
     output = Output()
     with fresh_folder(workspace, files) as folder:
+        home, seen_data = (Path(JOB), data and Path(DATA)) if sandbox else (folder, _absolute(data))
+        contents = Contents({name: folder / name for name in files}, _absolute(data))
 
         def on_line(line: str, error: bool) -> None:
             progress = None if error else read_progress(line)
             if progress is None:
                 # Where a node keeps its state is nobody's business, and a log may be published.
-                output.take(line.replace(f"{folder}{os.sep}", ""), error=error)
+                output.take(line.replace(f"{home}{os.sep}", ""), error=error)
             elif on_progress is not None:
                 on_progress(progress)
 
         ended = await run_limited(
             task.command,
             folder=folder,
-            environment=environment(folder, threads) | _variables(seed, budget or task.budget, data, device, threads),
+            environment=environment(home, threads)
+            | _variables(seed, budget or task.budget, seen_data, device, threads),
             limits=task.limits,
             wall_seconds=task.limits.wall_seconds,
             on_line=on_line,
             limit_data=device == "cpu",
+            sandbox=(sandbox, contents) if sandbox else None,
         )
     measured = {} if ended.peak_memory_mb is None else {"peak_memory_mb": ended.peak_memory_mb}
     status, reason = judge_end(task.metric.name, ended, output)
@@ -112,6 +119,10 @@ async def run_trial(
     )
 
 
+def _absolute(data: Path | None) -> Path | None:
+    return data and data.resolve()
+
+
 def _variables(seed: int, budget: Budget, data: Path | None, device: str, threads: int) -> dict[str, str]:
     """What a program is told, beside its files."""
     told = {
@@ -121,7 +132,7 @@ def _variables(seed: int, budget: Budget, data: Path | None, device: str, thread
         "ARNODE_DEVICE": device,
         "ARNODE_THREADS": str(threads),
     }
-    return told if data is None else told | {"ARNODE_DATA": str(data.resolve())}
+    return told if data is None else told | {"ARNODE_DATA": str(data)}
 
 
 def judge_end(metric: str, ended: Ended, output: Output) -> tuple[Status, str]:

@@ -1,0 +1,149 @@
+"""Locking a program in with bubblewrap: namespaces, a file system that holds only what it needs, a seccomp filter.
+
+The program sees the system's libraries, its interpreter, its own files under JOB and the task's data under DATA, all
+read-only, and temporary folders of bounded size. There is no network, no other process, no socket and no home.
+
+As root bubblewrap needs no user namespace, and the program runs under a user id that nothing else uses: the limit on
+processes does not bind user 0.
+"""
+
+import os
+import re
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trainer.errors import SandboxError
+
+JOB: Final = "/job"
+DATA: Final = "/data"
+SHM_MB: Final = 64
+TMP_MB: Final = 256
+THREADS_PER_PROCESS: Final = 8
+OLDEST: Final = (0, 7)
+"""Older releases cannot bound the size of a temporary folder."""
+
+# user ids above those that systems hand out; one a run, so that two programs do not share their count of processes
+_FIRST_UID: Final = 3_000_000_000
+_UIDS: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """The programs that lock in.
+
+    scope: the words before a command that put it into a cgroup of its own, where there is one.
+    """
+
+    bwrap: str
+    prlimit: str
+    setpriv: str
+    scope: tuple[str, ...] = ()
+
+    def command(
+        self,
+        command: Sequence[str],
+        *,
+        files: Mapping[str, Path],
+        data: Path | None,
+        outputs: Mapping[str, Path],
+        environment: Mapping[str, str],
+        disk_mb: int,
+        processes: int,
+        filter_fd: int,
+    ) -> list[str]:
+        """The command line that runs `command` locked in, in the folder JOB.
+
+        Args:
+            files: what lies in JOB, by name, read-only.
+            data: what lies at DATA, read-only.
+            outputs: the files in JOB that the program may write and that outlive it; each exists and is empty.
+            disk_mb: size of JOB beside those, in MB.
+            processes: how many processes it may have at once, each with a few threads.
+            filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
+        """
+        root = os.geteuid() == 0
+        words = [*self.scope, self.bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+        words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+        if root:
+            words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+            words += ["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_RESOURCE"]
+        else:
+            words += ["--unshare-user", "--cap-drop", "ALL"]
+        for name, value in environment.items():
+            words += ["--setenv", name, value]
+        words += _system()
+        words += ["--size", str(SHM_MB << 20), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+        words += ["--size", str(TMP_MB << 20), "--perms", "1777", "--tmpfs", "/tmp"]
+        words += ["--size", str(disk_mb << 20), "--perms", "1777", "--tmpfs", JOB]
+        for path in interpreter_folders():
+            words += _bind("--ro-bind", path, path)
+        for name, file in files.items():
+            words += _bind("--ro-bind", str(file), f"{JOB}/{name}")
+        for name, file in outputs.items():
+            words += _bind("--bind", str(file), f"{JOB}/{name}")
+        if data is not None:
+            words += _bind("--ro-bind", str(data), DATA)
+        words += ["--remount-ro", "/", "--chdir", JOB, "--seccomp", str(filter_fd), "--"]
+        words += [self.prlimit, f"--nproc={processes * THREADS_PER_PROCESS}", "--memlock=65536", "--msgqueue=0", "--"]
+        if root:
+            uid = str(_FIRST_UID + os.getpid() % _UIDS)
+            words += [self.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--bounding-set", "-all"]
+            words += ["--inh-caps", "-all", "--no-new-privs", "--"]
+        return [*words, *command]
+
+
+def _bind(how: str, source: str, inside: str) -> list[str]:
+    """A bind whose parent folders can be entered: bubblewrap makes them 0700, and the program's user is another."""
+    words = []
+    for parent in reversed(Path(inside).parents[:-1]):
+        words += ["--perms", "0755", "--dir", str(parent)]
+    return [*words, how, source, inside]
+
+
+def _system() -> list[str]:
+    """The parts of the root folder that every program needs."""
+    words = ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    words += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        if os.path.islink(f"/{name}"):
+            words += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+        else:
+            words += ["--ro-bind-try", f"/{name}", f"/{name}"]
+    words += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+    return [*words, "--proc", "/proc", "--dev", "/dev"]
+
+
+def interpreter_folders() -> list[str]:
+    """This interpreter's folders and those of its packages, but for what lies below one of the others or /usr."""
+    wanted = [sys.prefix, sys.base_prefix, os.path.realpath(sys.executable), *site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        wanted.append(site.getusersitepackages())
+    found: list[str] = []
+    for path in sorted({os.path.abspath(path) for path in wanted if os.path.exists(path)}):
+        if not any(path == other or path.startswith(other + os.sep) for other in ["/usr", *found]):
+            found.append(path)
+    return found
+
+
+def find_bubblewrap() -> Bubblewrap:
+    """The installed bubblewrap with its companions. Raises SandboxError, which says what to install."""
+    found = {name: shutil.which(name) for name in ("bwrap", "prlimit", "setpriv")}
+    missing = [{"bwrap": "bubblewrap"}.get(name, "util-linux") for name, path in found.items() if path is None]
+    if missing:
+        packages = " ".join(dict.fromkeys(missing))
+        raise SandboxError(f"{packages} is missing: install it (Debian and Ubuntu: apt install {packages})")
+    bwrap = str(found["bwrap"])
+    said = subprocess.run([bwrap, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    version = re.search(r"(\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST:
+        raise SandboxError(
+            f"{said.strip() or 'bubblewrap'} is too old, it cannot bound temporary folders: install 0.7 or newer "
+            "(Ubuntu 22.04 ships 0.6.1: upgrade to 24.04, or build it from github.com/containers/bubblewrap)"
+        )
+    return Bubblewrap(bwrap, str(found["prlimit"]), str(found["setpriv"]))
