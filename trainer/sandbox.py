@@ -8,6 +8,7 @@ to install.
 import contextlib
 import json
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -15,16 +16,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from trainer import attacks
-from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap
+from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap, interpreter_folders
 from trainer.errors import SandboxError
+from trainer.landlock import OLDEST_ABI, Landlock, abi
+from trainer.seatbelt import Seatbelt, available
 from trainer.seccomp import open_filter
 
-__all__ = ["DATA", "JOB", "Contents", "Sandbox", "find_sandbox"]
+__all__ = ["Contents", "Sandbox", "find_sandbox"]
 
 TEST_SECONDS: Final = 30
 TEST_MEMORY: Final = 2 << 30
@@ -36,20 +39,33 @@ TEST_DISK_MB: Final = 16
 class Contents:
     """What a program finds in its sandbox besides the system and its interpreter.
 
-    files: in JOB, read-only, by name; data: the folder at DATA; outputs: the files in JOB that it may write and that
-    outlive it, by name, each there already and empty.
+    files: its own, by name, all in `folder`, where it runs; data: a folder to read; outputs: the files in `folder`
+    that it may write and that outlive it, by name, each there already and empty.
     """
 
-    files: Mapping[str, Path]
+    folder: Path
+    files: Sequence[str]
     data: Path | None = None
-    outputs: Mapping[str, Path] = field(default_factory=dict)
+    outputs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox that stood the test on this machine."""
+    """A sandbox that stood the test on this machine. weaker_because: why it is the fallback, empty if it is not."""
 
-    bubblewrap: Bubblewrap
+    walls: Bubblewrap | Landlock | Seatbelt
+    weaker_because: str = ""
+
+    @property
+    def fit_for_peers(self) -> bool:
+        """Whether code that came from a peer may run in it: only where memory and disk are walled too."""
+        return isinstance(self.walls, Bubblewrap)
+
+    def place(self, contents: Contents) -> tuple[Path, Path | None]:
+        """The folder where the program finds itself, and the one of its data, as it sees them."""
+        if isinstance(self.walls, Bubblewrap):
+            return Path(JOB), contents.data and Path(DATA)
+        return contents.folder, contents.data
 
     @contextlib.contextmanager
     def lock_in(
@@ -62,28 +78,53 @@ class Sandbox:
         processes: int,
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         """The command that runs `command` locked in, and the descriptors that it inherits."""
-        descriptor = open_filter(unix_sockets=True, cgroup=bool(self.bubblewrap.scope))
+        if isinstance(self.walls, Seatbelt):
+            yield self.walls.command(command, folder=contents.folder, data=contents.data), ()
+            return
+        full = isinstance(self.walls, Bubblewrap)
+        descriptor = open_filter(unix_sockets=full, cgroup=False)
         try:
-            words = self.bubblewrap.command(
-                command,
-                files=contents.files,
-                data=contents.data,
-                outputs=contents.outputs,
-                environment=environment,
-                disk_mb=disk_mb,
-                processes=processes,
-                filter_fd=descriptor,
-            )
+            if isinstance(self.walls, Bubblewrap):
+                words = self.walls.command(
+                    command,
+                    files={name: contents.folder / name for name in contents.files},
+                    data=contents.data,
+                    outputs={name: contents.folder / name for name in contents.outputs},
+                    environment=environment,
+                    disk_mb=disk_mb,
+                    processes=processes,
+                    filter_fd=descriptor,
+                )
+            else:
+                words = self.walls.command(
+                    command, folder=contents.folder, data=contents.data, processes=processes, filter_fd=descriptor
+                )
             yield words, (descriptor,)
         finally:
             os.close(descriptor)
 
 
 def find_sandbox() -> Sandbox:
-    """This machine's sandbox, tested. Blocks for about a second. Raises SandboxError, which says what to do."""
-    if sys.platform != "linux":
-        raise SandboxError(f"there is no sandbox for {sys.platform} yet: only knob recipes run here")
-    sandbox = Sandbox(find_bubblewrap())
+    """The strongest sandbox that stands the test here. Blocks for about a second.
+
+    Raises SandboxError, which says what to do, where there is none.
+    """
+    if sys.platform == "linux":
+        try:
+            return _proven(Sandbox(find_bubblewrap()))
+        except SandboxError as error:
+            reason = str(error)
+        if os.geteuid() == 0:
+            raise SandboxError(f"{reason}; and Landlock alone does not bind root: run the node as another user")
+        if abi() < OLDEST_ABI:
+            raise SandboxError(f"{reason}; and this kernel's Landlock is too old to stand in (Linux 6.12 has it)")
+        return _proven(Sandbox(Landlock(tuple(interpreter_folders())), weaker_because=reason))
+    if available():
+        return _proven(Sandbox(Seatbelt(tuple(interpreter_folders())), weaker_because="macOS has nothing stronger"))
+    raise SandboxError(f"there is no sandbox for {sys.platform}; on Windows, run the node in WSL 2")
+
+
+def _proven(sandbox: Sandbox) -> Sandbox:
     succeeded = {name: what for name, what in attack(sandbox).items() if what}
     if succeeded:
         found = "; ".join(f"{name.replace('_', ' ')}: {what[:60]}" for name, what in succeeded.items())
@@ -96,27 +137,27 @@ def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
 
     Raises SandboxError if they cannot even be run.
     """
-    with _targets() as targets:
+    with _targets() as targets, tempfile.TemporaryDirectory(prefix="arnode-attacks-") as folder:
+        shutil.copy(attacks.__file__, folder)
         words = [sys.executable, "-I", "-S", "attacks.py", json.dumps(targets | {"only": list(only)})]
-        contents = Contents({"attacks.py": Path(attacks.__file__)})
-        environment = {"PATH": os.defpath, "HOME": JOB}
+        environment = {"PATH": os.defpath, "HOME": folder}
         with contextlib.ExitStack() as stack:
             descriptors: tuple[int, ...] = ()
-            if sandbox is None:
-                words[3] = attacks.__file__
-            else:
+            if sandbox is not None:
+                contents = Contents(Path(folder).resolve(), ["attacks.py"])
                 locked = sandbox.lock_in(words, contents, environment, disk_mb=TEST_DISK_MB, processes=TEST_PROCESSES)
                 words, descriptors = stack.enter_context(locked)
-            limits = [] if sandbox is None else ["prlimit", f"--data={TEST_MEMORY}", f"--fsize={TEST_MEMORY}", "--"]
             try:
                 done = subprocess.run(
-                    limits + words,
+                    words,
+                    cwd=folder,
                     pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
                     timeout=TEST_SECONDS,
                     start_new_session=True,
+                    preexec_fn=_limit if sandbox else None,
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
@@ -126,6 +167,11 @@ def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
     except (ValueError, IndexError) as error:
         raise SandboxError(_why_not(done.returncode, done.stderr)) from error
     return achieved
+
+
+def _limit() -> None:
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
+        resource.setrlimit(kind, (TEST_MEMORY, TEST_MEMORY))
 
 
 def _why_not(code: int, said: str) -> str:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from trainer.output import Output, Progress, number_in, read_progress
 from trainer.process import Ended, environment, fresh_folder, run_limited
-from trainer.sandbox import DATA, JOB, Contents, Sandbox
+from trainer.sandbox import Contents, Sandbox
 from trainer.task import Budget, Task
 
 __all__ = ["Progress", "Status", "Trial", "run_trial"]
@@ -84,8 +84,8 @@ async def run_trial(
     """
     output = Output()
     with fresh_folder(workspace, files) as folder:
-        home, seen_data = (Path(JOB), data and Path(DATA)) if sandbox else (folder, _absolute(data))
-        contents = Contents({name: folder / name for name in files}, _absolute(data))
+        contents = Contents(folder, list(files), _absolute(data))
+        home, seen_data = sandbox.place(contents) if sandbox else (folder, contents.data)
 
         def on_line(line: str, error: bool) -> None:
             progress = None if error else read_progress(line)

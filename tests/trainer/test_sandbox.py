@@ -17,6 +17,7 @@ from tests.trainer.toys import toy_task
 from trainer.attacks import ATTACKS
 from trainer.bubblewrap import Bubblewrap, find_bubblewrap, interpreter_folders
 from trainer.errors import SandboxError
+from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.sandbox import Sandbox, attack, find_sandbox
 from trainer.task import Task
 from trainer.trial import Trial, run_trial
@@ -244,3 +245,28 @@ def test_nothing_survives_a_kill_from_outside(tmp_path: Path, victim: str) -> No
     finally:
         node.kill()
         node.wait()
+
+
+# rights of root that Landlock does not take away; find_sandbox therefore refuses it to root
+ROOT_ONLY = {"fork_bomb", "become_root", "raise_limits"}
+
+
+@pytest.mark.skipif(abi() < OLDEST_ABI, reason="this kernel's Landlock is too old")
+def test_landlock_stops_the_same_attacks() -> None:
+    fallback = Sandbox(Landlock(tuple(interpreter_folders())), weaker_because="a test")
+    achieved = attack(fallback)
+    assert achieved.keys() == ATTACKS.keys()
+    assert {name for name, what in achieved.items() if what} <= (ROOT_ONLY if os.geteuid() == 0 else set())
+
+
+@pytest.mark.skipif(abi() < OLDEST_ABI, reason="this kernel's Landlock is too old")
+async def test_a_trial_runs_under_landlock_too(tmp_path: Path) -> None:
+    fallback = Sandbox(Landlock(tuple(interpreter_folders())), weaker_because="a test")
+    assert not fallback.fit_for_peers
+    program = """
+        from pathlib import Path
+        Path("scratch").write_text("may be written")
+        print("---\\nscore:", len(Path("scratch").read_text()))
+    """
+    trial = await run(toy_task(program), tmp_path / "w", fallback)
+    assert (trial.status, trial.value) == ("ok", 14.0), trial
