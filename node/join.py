@@ -47,7 +47,7 @@ from node.repair import complete, repair_log
 from node.research import Research, now_ms
 from node.running import announced
 from node.state import State, open_state, remembered_task
-from node.trials import Trials
+from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
@@ -258,6 +258,9 @@ class _Node:
     def show(self, kind: str, **data: object) -> None:
         self.feed.show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
 
+    def _note(self, text: str) -> None:
+        self.show("note", text=text)
+
     def trouble(self, what: str, why: str) -> None:
         self.show("trouble", what=what, why=why)
 
@@ -336,7 +339,8 @@ class _Node:
 
     async def _do_research(self) -> None:
         state, home = self.state, self.state.home
-        data = await prepare_data(state.task, data_cache(), on_note=lambda text: self.show("note", text=text))
+        sandbox = await sandbox_or_none(self._note)
+        data = await prepare_data(state.task, data_cache(), on_note=self._note)
         try:
             with Trials(
                 state.task,
@@ -345,6 +349,7 @@ class _Node:
                 workspaces=home.workspaces,
                 data=data,
                 trouble=self.trouble,
+                sandbox=sandbox,
             ) as trials:
                 await self.research.run(trials)
         finally:

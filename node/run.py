@@ -12,6 +12,7 @@ from node.export import find_result, recipe_of
 from node.feed import Feed, feed_console
 from node.home import Home, data_cache
 from node.state import open_state, remembered_task
+from node.trials import sandbox_or_none
 from trainer.data import prepare_data
 from trainer.recipe import Recipe, make_recipe, materialise, recipe_from_data, recipe_from_program, recipe_id
 from trainer.task import Task, load_task
@@ -46,6 +47,7 @@ async def run_trials(
     """Run the trials and print them. Returns whether any failed, or gave another value than its record says."""
     job = _job(home, task, settings, recipe, program, seeds)
     note = (lambda text: None) if json else (lambda text: print(text, flush=True))
+    sandbox = await sandbox_or_none(note)
     data = await prepare_data(job.task, data_cache(), on_note=note)
     failed = False
     with TemporaryDirectory(prefix="arnode-") as workspace, Feed(feed_console(json=json), json=json) as feed:
@@ -61,6 +63,7 @@ async def run_trials(
                 workspace=Path(workspace),
                 data=data,
                 on_progress=on_progress,
+                sandbox=sandbox,
             )
             feed.progress_ended()
             row = _row(job, trial)

@@ -19,7 +19,9 @@ import trio
 
 from gossip.database import WAIT_SECONDS, failure_of, move_aside, words_for
 from trainer.device import Device
+from trainer.errors import SandboxError
 from trainer.recipe import Recipe, materialise, program_sha256
+from trainer.sandbox import Sandbox, find_sandbox
 from trainer.task import Task
 from trainer.trial import Progress, Trial, run_trial
 
@@ -39,10 +41,23 @@ CREATE TABLE IF NOT EXISTS trials (
 """
 
 
+async def sandbox_or_none(note: Callable[[str], object]) -> Sandbox | None:
+    """This machine's sandbox after its test, in a thread; None, with a note that says why, where there is none."""
+    try:
+        sandbox = await trio.to_thread.run_sync(find_sandbox)
+    except SandboxError as error:
+        note(f"No sandbox: {error}. Knob recipes run under limits only, and no edited code runs.")
+        return None
+    if sandbox.weaker_because:
+        note(f"A weaker sandbox: {sandbox.weaker_because}. Peers' code is not run.")
+    return sandbox
+
+
 class Trials:
     """Runs trials of one task on this device; a context manager.
 
     data: the prepared data folder, None where the task has none. trouble: hears what is wrong with the store, and why.
+    sandbox: what programs are locked in; None to run them under limits only.
     """
 
     def __init__(
@@ -54,6 +69,7 @@ class Trials:
         workspaces: Path,
         data: Path | None,
         trouble: Callable[[str, str], object],
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.task = task
         self._device = device
@@ -61,6 +77,7 @@ class Trials:
         self._data = data
         self._path = store
         self._trouble = trouble
+        self._sandbox = sandbox
         self._store: sqlite3.Connection | None = None
         self._unsaved: dict[Key, str] = {}
         self._told = False
@@ -87,6 +104,7 @@ class Trials:
             workspace=self._workspace(),
             data=self._data,
             on_progress=on_progress,
+            sandbox=self._sandbox,
         )
         if trial.status == "ok":
             self._unsaved[self._key(recipe, seed)] = json.dumps(dataclasses.asdict(trial))
