@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,17 @@ class Node:
             self.seen.append(event)
             if wanted(event):
                 return event
+
+    def wait_for_all(self, ids: Sequence[str], seconds: float = 60) -> None:
+        """Wait until records of all these ids were seen, in whatever order they came."""
+        missing = set(ids) - {event.get("id") for event in self.seen}
+
+        def last(event: Event) -> bool:
+            missing.discard(event.get("id"))
+            return not missing
+
+        if missing:
+            self.wait_for(last, seconds)
 
     def listening(self) -> str:
         """Wait until it listens; its address."""

@@ -38,8 +38,7 @@ def test_on_a_full_disk_a_node_keeps_researching_and_publishes_once_there_is_roo
         assert "full" in told[0]["why"]
         ballast.unlink()
         b.wait_for(lambda event: event["event"] == "note" and "stored again" in event["text"])
-        for one in kept:
-            a.wait_for(lambda event, one=one: event.get("id") == one)  # type: ignore[misc]
+        a.wait_for_all(kept)
         b.stop()
         with Log(disk / "b" / "log.sqlite", read_only=True) as log:
             assert log.missing([bytes.fromhex(one) for one in kept]) == []
