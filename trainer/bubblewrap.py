@@ -24,7 +24,6 @@ JOB: Final = "/job"
 DATA: Final = "/data"
 SHM_MB: Final = 64
 TMP_MB: Final = 256
-THREADS_PER_PROCESS: Final = 8
 OLDEST: Final = (0, 7)
 """Older releases cannot bound the size of a temporary folder."""
 
@@ -35,15 +34,11 @@ _UIDS: Final = 100_000
 
 @dataclass(frozen=True)
 class Bubblewrap:
-    """The programs that lock in.
-
-    scope: the words before a command that put it into a cgroup of its own, where there is one.
-    """
+    """The programs that lock in."""
 
     bwrap: str
     prlimit: str
     setpriv: str
-    scope: tuple[str, ...] = ()
 
     def command(
         self,
@@ -51,10 +46,9 @@ class Bubblewrap:
         *,
         files: Mapping[str, Path],
         data: Path | None,
-        outputs: Mapping[str, Path],
         environment: Mapping[str, str],
         disk_mb: int,
-        processes: int,
+        tasks: int,
         filter_fd: int,
     ) -> list[str]:
         """The command line that runs `command` locked in, in the folder JOB.
@@ -62,13 +56,12 @@ class Bubblewrap:
         Args:
             files: what lies in JOB, by name, read-only.
             data: what lies at DATA, read-only.
-            outputs: the files in JOB that the program may write and that outlive it; each exists and is empty.
             disk_mb: size of JOB beside those, in MB.
-            processes: how many processes it may have at once, each with a few threads.
+            tasks: how many processes and threads it may have at once.
             filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
         """
         root = os.geteuid() == 0
-        words = [*self.scope, self.bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+        words = [self.bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
         if root:
             words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -82,15 +75,13 @@ class Bubblewrap:
         words += ["--size", str(TMP_MB << 20), "--perms", "1777", "--tmpfs", "/tmp"]
         words += ["--size", str(disk_mb << 20), "--perms", "1777", "--tmpfs", JOB]
         for path in interpreter_folders():
-            words += _bind("--ro-bind", path, path)
+            words += _bind(path, path)
         for name, file in files.items():
-            words += _bind("--ro-bind", str(file), f"{JOB}/{name}")
-        for name, file in outputs.items():
-            words += _bind("--bind", str(file), f"{JOB}/{name}")
+            words += _bind(str(file), f"{JOB}/{name}")
         if data is not None:
-            words += _bind("--ro-bind", str(data), DATA)
+            words += _bind(str(data), DATA)
         words += ["--remount-ro", "/", "--chdir", JOB, "--seccomp", str(filter_fd), "--"]
-        words += [self.prlimit, f"--nproc={processes * THREADS_PER_PROCESS}", "--memlock=65536", "--msgqueue=0", "--"]
+        words += [self.prlimit, f"--nproc={tasks}", "--memlock=65536", "--msgqueue=0", "--"]
         if root:
             uid = str(_FIRST_UID + os.getpid() % _UIDS)
             words += [self.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--bounding-set", "-all"]
@@ -98,12 +89,12 @@ class Bubblewrap:
         return [*words, *command]
 
 
-def _bind(how: str, source: str, inside: str) -> list[str]:
-    """A bind whose parent folders can be entered: bubblewrap makes them 0700, and the program's user is another."""
+def _bind(source: str, inside: str) -> list[str]:
+    """A read-only bind with parents of mode 0755: bubblewrap makes them 0700, and the program's user is another."""
     words = []
     for parent in reversed(Path(inside).parents[:-1]):
         words += ["--perms", "0755", "--dir", str(parent)]
-    return [*words, how, source, inside]
+    return [*words, "--ro-bind", source, inside]
 
 
 def _system() -> list[str]:

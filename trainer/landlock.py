@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 OLDEST_ABI: Final = 6
-THREADS_PER_PROCESS: Final = 8
 
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
@@ -78,7 +77,7 @@ class Landlock:
         *,
         folder: Path,
         data: Path | None,
-        processes: int,
+        tasks: int,
         filter_fd: int,
     ) -> list[str]:
         """The command line that runs `command` in `folder`, the only place where it may write."""
@@ -86,7 +85,7 @@ class Landlock:
             "read": [*_SYSTEM, *_PROC, *self.interpreter, *([str(data)] if data else [])],
             "write": [str(folder)],
             "device": list(_DEVICES),
-            "processes": processes * THREADS_PER_PROCESS,
+            "tasks": tasks,
         }
         return [sys.executable, "-I", "-S", __file__, json.dumps(rules), str(filter_fd), *command]
 
@@ -100,7 +99,7 @@ def _become(rules: Mapping[str, Any], filter_fd: int, command: list[str]) -> NoR
             with contextlib.suppress(FileNotFoundError):
                 _allow(libc, ruleset, path, access)
     limits = {
-        resource.RLIMIT_NPROC: rules["processes"],
+        resource.RLIMIT_NPROC: rules["tasks"],
         resource.RLIMIT_MEMLOCK: 65536,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_CORE: 0,

@@ -29,6 +29,7 @@ from trainer.seccomp import open_filter
 
 __all__ = ["Contents", "Sandbox", "find_sandbox"]
 
+THREADS_PER_PROCESS: Final = 8
 TEST_SECONDS: Final = 30
 TEST_MEMORY: Final = 2 << 30
 TEST_PROCESSES: Final = 8
@@ -39,14 +40,12 @@ TEST_DISK_MB: Final = 16
 class Contents:
     """What a program finds in its sandbox besides the system and its interpreter.
 
-    files: its own, by name, all in `folder`, where it runs; data: a folder to read; outputs: the files in `folder`
-    that it may write and that outlive it, by name, each there already and empty.
+    files: its own, by name, all in `folder`, where it runs; data: a folder to read.
     """
 
     folder: Path
     files: Sequence[str]
     data: Path | None = None
-    outputs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -82,22 +81,22 @@ class Sandbox:
             yield self.walls.command(command, folder=contents.folder, data=contents.data), ()
             return
         full = isinstance(self.walls, Bubblewrap)
-        descriptor = open_filter(unix_sockets=full, cgroup=False)
+        tasks = processes * THREADS_PER_PROCESS
+        descriptor = open_filter(unix_sockets=full)
         try:
             if isinstance(self.walls, Bubblewrap):
                 words = self.walls.command(
                     command,
                     files={name: contents.folder / name for name in contents.files},
                     data=contents.data,
-                    outputs={name: contents.folder / name for name in contents.outputs},
                     environment=environment,
                     disk_mb=disk_mb,
-                    processes=processes,
+                    tasks=tasks,
                     filter_fd=descriptor,
                 )
             else:
                 words = self.walls.command(
-                    command, folder=contents.folder, data=contents.data, processes=processes, filter_fd=descriptor
+                    command, folder=contents.folder, data=contents.data, tasks=tasks, filter_fd=descriptor
                 )
             yield words, (descriptor,)
         finally:

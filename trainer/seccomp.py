@@ -23,11 +23,8 @@ DENIED: Final = """
     keyctl add_key request_key init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff
     syslog acct settimeofday clock_settime adjtimex clock_adjtime sethostname setdomainname iopl ioperm modify_ldt
     uselib nfsservctl lookup_dcookie vhangup personality landlock_restrict_self seccomp
-    shmget shmat msgget semget mq_open memfd_secret vmsplice
+    shmget shmat msgget semget mq_open memfd_create memfd_secret vmsplice
 """.split()
-
-# Memory behind these descriptors is charged to nobody unless a cgroup counts it.
-DENIED_WITHOUT_CGROUP: Final = ("memfd_create",)
 
 _ALLOW: Final = 0x7FFF0000
 _ERRNO: Final = 0x00050000
@@ -46,12 +43,11 @@ class _Comparison(ctypes.Structure):
     )
 
 
-def open_filter(*, unix_sockets: bool, cgroup: bool) -> int:
+def open_filter(*, unix_sockets: bool) -> int:
     """The compiled filter in an unlinked file, as an open descriptor at its start; the caller closes it.
 
     Args:
         unix_sockets: whether AF_UNIX may be used, which is harmless where file system and network are private.
-        cgroup: whether a cgroup limits the memory of the whole tree.
 
     Raises:
         SandboxError: libseccomp is missing or refuses a rule.
@@ -61,7 +57,7 @@ def open_filter(*, unix_sockets: bool, cgroup: bool) -> int:
     if context.value is None:
         raise SandboxError("libseccomp cannot start a filter")
     try:
-        for name in (*DENIED, *(() if cgroup else DENIED_WITHOUT_CGROUP)):
+        for name in DENIED:
             _deny(library, context, name, errno.EPERM)
         # its arguments lie behind a pointer, where no filter can look; the C library falls back to clone
         _deny(library, context, "clone3", errno.ENOSYS)
