@@ -224,14 +224,15 @@ class _Reader:
 
 
 def _ranges(message: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """(upper bound, mode, payload: a fingerprint, or ids end to end) of each range."""
+    """(upper bound, mode, payload: a fingerprint, or ids end to end) of each range.
+
+    After a list that fills a message up to infinity comes an empty range up to infinity, as the reference writes it.
+    """
     reader = _Reader(message)
     if reader.take(1)[0] != VERSION:
         raise BadMessage(f"protocol version 0x{message[0]:02x}; this is 0x{VERSION:02x}")
     last, time = START, 0
     while reader.left:
-        if last == INFINITY:
-            raise BadMessage("bytes after the last range")
         step = reader.number()
         length = reader.number()
         if length > ID_BYTES or (not step and length):

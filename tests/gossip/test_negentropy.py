@@ -104,6 +104,7 @@ two_sets = st.builds(
 
 
 @given(two_sets, st.tuples(limits, limits), splits)
+@example(Sets(0, 13, 0, 15, 700, 0), (0, MIN_LIMIT), REFERENCE)  # a list fills the message exactly up to infinity
 @settings(max_examples=100, deadline=None)
 def test_any_two_sets_reconcile_to_their_exact_differences(sets: Sets, limits: tuple[int, int], split: Split) -> None:
     ours, theirs = sets.make()
@@ -175,7 +176,7 @@ BREACHES = {
     "half an id": b"\x61\x00\x00\x02\x01" + ID[:16],
     "an id twice": b"\x61\x00\x00\x02\x02" + ID + ID,
     "bounds that go backwards": b"\x61\x02\x01\x05\x00\x01\x01\x04\x00",
-    "bytes after the last range": b"\x61\x00\x00\x00\x00",
+    "a bound after infinity": b"\x61\x00\x00\x00\x01\x00\x00",
 }
 
 
