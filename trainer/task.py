@@ -7,7 +7,6 @@ the same program under the same budget and may compare values.
 
 import hashlib
 import importlib.resources
-import re
 import tomllib
 from pathlib import Path
 from typing import Self
@@ -20,8 +19,6 @@ from trainer.errors import KnobError, TaskError
 from trainer.schema import Budget, Data, FileName, Frozen, Knob, Limits, Metric
 
 __all__ = ["Budget", "Data", "Knob", "Limits", "Metric", "Task", "built_in_tasks", "load_task"]
-
-_BUILT_IN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 class Task(Frozen):
@@ -107,11 +104,14 @@ class _TaskFile(Frozen):
 
 def built_in_tasks() -> list[str]:
     """Names of the tasks that come with arnode."""
-    folder = importlib.resources.files("configs") / "tasks"
-    if not folder.is_dir():
-        return []
-    names = [entry.name for entry in folder.iterdir()]
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return sorted(_built_in_files())
+
+
+def _built_in_files() -> dict[str, Path]:
+    """The task file of each built-in task: `NAME.toml`, or `NAME/task.toml` with the program beside it."""
+    folder = Path(str(importlib.resources.files("configs") / "tasks"))
+    files = {path.stem: path for path in folder.glob("*.toml")}
+    return files | {path.parent.name: path for path in folder.glob("*/task.toml")}
 
 
 def load_task(ref: str | Path) -> Task:
@@ -150,13 +150,14 @@ def load_task(ref: str | Path) -> Task:
 
 
 def _locate(ref: str | Path) -> Path:
-    if isinstance(ref, str) and _BUILT_IN_NAME.fullmatch(ref) and ref in built_in_tasks():
-        return Path(str(importlib.resources.files("configs") / "tasks" / f"{ref}.toml"))
+    built_in = _built_in_files()
+    if isinstance(ref, str) and ref in built_in:
+        return built_in[ref]
     path = Path(ref)
     if path.is_dir():
         path = path / "task.toml"
     if not path.is_file():
-        known = ", ".join(built_in_tasks()) or "none"
+        known = ", ".join(sorted(built_in)) or "none"
         raise TaskError(
             f"no task {str(ref)!r}: it is no built-in task (those are: {known}), no folder with a task.toml, "
             "and no task file"

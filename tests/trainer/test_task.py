@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.toys import KNOB_TASK
 from trainer.errors import KnobError, TaskError
-from trainer.task import Data, Knob, Metric, Task, load_task
+from trainer.task import Data, Knob, Metric, Task, built_in_tasks, load_task
 
 TASK_FILE = """\
 name = "toy"
@@ -169,6 +169,11 @@ def test_a_constant_assigned_twice_is_no_knob(tmp_path: Path) -> None:
 def test_an_unknown_task_is_refused_with_the_choices() -> None:
     with pytest.raises(TaskError, match=r"no task 'nowhere'.*built-in"):
         load_task("nowhere")
+
+
+@pytest.mark.parametrize("name", built_in_tasks())
+def test_every_built_in_task_loads_by_its_name(name: str) -> None:
+    assert load_task(name).name == name
 
 
 def knob(**fields: Any) -> Knob:
