@@ -51,9 +51,9 @@ class Pair(Body):
 
 
 class BudgetBody(Body):
-    """What a trial was given: floating-point operations, tokens, or seconds of training."""
+    """What a trial was given: floating-point operations, tokens, steps of whatever it counts, or seconds."""
 
-    kind: Literal["flops", "tokens", "seconds"]
+    kind: Literal["flops", "tokens", "steps", "seconds"]
     amount: NonNegative
 
 

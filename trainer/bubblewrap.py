@@ -46,6 +46,7 @@ class Bubblewrap:
         *,
         files: Mapping[str, Path],
         data: Path | None,
+        others: Sequence[Path] = (),
         environment: Mapping[str, str],
         disk_mb: int,
         tasks: int,
@@ -56,6 +57,7 @@ class Bubblewrap:
         Args:
             files: what lies in JOB, by name, read-only.
             data: what lies at DATA, read-only.
+            others: what lies at its own path, read-only.
             disk_mb: size of JOB beside those, in MB.
             tasks: how many processes and threads it may have at once.
             filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
@@ -80,6 +82,8 @@ class Bubblewrap:
             words += _bind(str(file), f"{JOB}/{name}")
         if data is not None:
             words += _bind(str(data), DATA)
+        for other in others:
+            words += _bind(str(other), str(other))
         words += ["--remount-ro", "/", "--chdir", JOB, "--seccomp", str(filter_fd), "--"]
         words += [self.prlimit, f"--nproc={tasks}", "--memlock=65536", "--msgqueue=0", "--"]
         if root:

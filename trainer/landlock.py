@@ -76,13 +76,13 @@ class Landlock:
         command: Sequence[str],
         *,
         folder: Path,
-        data: Path | None,
+        readable: Sequence[str],
         tasks: int,
         filter_fd: int,
     ) -> list[str]:
         """The command line that runs `command` in `folder`, the only place where it may write."""
         rules = {
-            "read": [*_SYSTEM, *_PROC, *self.interpreter, *([str(data)] if data else [])],
+            "read": [*_SYSTEM, *_PROC, *self.interpreter, *readable],
             "write": [str(folder)],
             "device": list(_DEVICES),
             "tasks": tasks,

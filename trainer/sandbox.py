@@ -40,12 +40,19 @@ TEST_DISK_MB: Final = 16
 class Contents:
     """What a program finds in its sandbox besides the system and its interpreter.
 
-    files: its own, by name, all in `folder`, where it runs; data: a folder to read.
+    files: its own, by name, all in `folder`, where it runs; data: a folder to read; others: files and folders to read
+    at their own paths.
     """
 
     folder: Path
     files: Sequence[str]
     data: Path | None = None
+    others: Sequence[Path] = ()
+
+    @property
+    def readable(self) -> list[str]:
+        """What it may read at its own path, besides `folder`, where walls move nothing."""
+        return [str(path) for path in (*([self.data] if self.data else []), *self.others)]
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Sandbox:
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         """The command that runs `command` locked in, and the descriptors that it inherits."""
         if isinstance(self.walls, Seatbelt):
-            yield self.walls.command(command, folder=contents.folder, data=contents.data), ()
+            yield self.walls.command(command, folder=contents.folder, readable=contents.readable), ()
             return
         full = isinstance(self.walls, Bubblewrap)
         tasks = processes * THREADS_PER_PROCESS
@@ -89,6 +96,7 @@ class Sandbox:
                     command,
                     files={name: contents.folder / name for name in contents.files},
                     data=contents.data,
+                    others=contents.others,
                     environment=environment,
                     disk_mb=disk_mb,
                     tasks=tasks,
@@ -96,7 +104,7 @@ class Sandbox:
                 )
             else:
                 words = self.walls.command(
-                    command, folder=contents.folder, data=contents.data, tasks=tasks, filter_fd=descriptor
+                    command, folder=contents.folder, readable=contents.readable, tasks=tasks, filter_fd=descriptor
                 )
             yield words, (descriptor,)
         finally:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeGuard
 
 from pydantic import (
@@ -62,9 +63,9 @@ class Metric(Frozen):
 
 
 class Budget(Frozen):
-    """What one trial may spend on training: floating-point operations, tokens or seconds."""
+    """What one trial may spend: floating-point operations, tokens, steps of whatever it counts, or seconds."""
 
-    kind: Literal["flops", "tokens", "seconds"]
+    kind: Literal["flops", "tokens", "steps", "seconds"]
     amount: PositiveFloat
 
 
@@ -84,6 +85,15 @@ class Data(Frozen):
     command: tuple[str, ...] = Field(min_length=1)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     wall_seconds: PositiveFloat = 600.0
+
+
+class Setup(Frozen):
+    """What this machine holds for a program beside the task's own files: places, so no part of the fingerprint."""
+
+    variables: dict[str, str] = {}
+    """Environment variables that tell the program where."""
+    folders: tuple[Path, ...] = ()
+    """Files and folders that it reads, at their own paths; in a sandbox it sees them read-only."""
 
 
 class Knob(Frozen):

@@ -32,10 +32,9 @@ class Seatbelt:
     interpreter: tuple[str, ...]
     """Folders of the interpreter and its packages."""
 
-    def command(self, command: Sequence[str], *, folder: Path, data: Path | None) -> list[str]:
+    def command(self, command: Sequence[str], *, folder: Path, readable: Sequence[str]) -> list[str]:
         """The command line that runs `command` in `folder`, the only place where it may write."""
-        readable = [*self.interpreter, *([str(data)] if data else [])]
-        rules = [f"(allow file-read* (subpath {_quoted(path)}))" for path in readable]
+        rules = [f"(allow file-read* (subpath {_quoted(path)}))" for path in (*self.interpreter, *readable)]
         rules.append(f"(allow file-read* file-write* (subpath {_quoted(str(folder))}))")
         return [SANDBOX_EXEC, "-p", PROFILE + "\n".join(rules), *command]
 

@@ -16,9 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, TaskError
-from trainer.schema import Budget, Data, FileName, Frozen, Knob, Limits, Metric
+from trainer.schema import Budget, Data, FileName, Frozen, Knob, Limits, Metric, Setup
 
-__all__ = ["Budget", "Data", "Knob", "Limits", "Metric", "Task", "built_in_tasks", "load_task"]
+__all__ = ["Budget", "Data", "Knob", "Limits", "Metric", "Setup", "Task", "built_in_tasks", "load_task"]
 
 
 class Task(Frozen):
@@ -36,6 +36,9 @@ class Task(Frozen):
     command: tuple[str, ...]
     instructions: str = ""
     data: Data | None = None
+    reported: bool = False
+    """The program is another's and prints its own metric, so that code changes are believed of nobody else."""
+    setup: Setup = Setup()
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -50,7 +53,7 @@ class Task(Frozen):
         command, the metric's name and direction, the budget, the knobs' types and ranges, and the
         data section. Left out is what only advises or protects: title, unit, priors, floor and noise
         (guesses that may be improved without making older values incomparable), limits (they end a
-        trial, never alter its value) and instructions (text for an LLM).
+        trial, never alter its value), instructions (text for an LLM) and setup (where things are on this machine).
         """
         knobs = [
             [k.name, k.type, _bound(k, k.low), _bound(k, k.high), k.log, list(k.choices)]

@@ -84,7 +84,7 @@ async def run_trial(
     """
     output = Output()
     with fresh_folder(workspace, files) as folder:
-        contents = Contents(folder, list(files), _absolute(data))
+        contents = Contents(folder, list(files), _absolute(data), task.setup.folders)
         home, seen_data = sandbox.place(contents) if sandbox else (folder, contents.data)
 
         def on_line(line: str, error: bool) -> None:
@@ -99,6 +99,7 @@ async def run_trial(
             task.command,
             folder=folder,
             environment=environment(home, threads)
+            | task.setup.variables
             | _variables(seed, budget or task.budget, seen_data, device, threads),
             limits=task.limits,
             wall_seconds=task.limits.wall_seconds,
