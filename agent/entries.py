@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError, model_validator
 
 from gossip.record import BadField, Record, Signer, pack_body, sign
+from trainer.integrity import Integrity
 
 NO_TASK: Final = bytes(32)
 
@@ -22,7 +23,6 @@ Effect = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Verdict = Literal["keep", "discard", "inconclusive", "crash"]
-Integrity = Literal["trusted", "audited", "reported"]
 
 
 class Body(BaseModel):

@@ -18,6 +18,7 @@ from agent.notebook import Notebook
 from node.trials import Trials
 from trainer.device import Device
 from trainer.errors import TrainerError
+from trainer.integrity import level
 from trainer.recipe import (
     Recipe,
     change_between,
@@ -156,7 +157,7 @@ async def run_experiment(
         effect=effect,
         interval=interval,
         budget=BudgetBody(kind=task.budget.kind, amount=task.budget.amount),
-        integrity="trusted",
+        integrity=level(task, plan.candidate),
         device_class=device.device_class,
         device=device.name,
         seconds=seconds,

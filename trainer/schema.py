@@ -96,6 +96,35 @@ class Setup(Frozen):
     """Files and folders that it reads, at their own paths; in a sandbox it sees them read-only."""
 
 
+class Evaluate(Frozen):
+    """How edited programs are scored: from outside, by what they predict of held-out tokens (`trainer/audit.py`).
+
+    `tokens`, `starts` and `token_bytes` are files of the task's data, in numpy's format. They, and what `hidden` names,
+    do not exist where edited code runs.
+    """
+
+    tokens: FileName
+    """Integers: the held-out tokens, document after document."""
+    starts: FileName
+    """Integers: the index of each document's first token, and one more: the end."""
+    token_bytes: FileName
+    """Integers: bytes of text that each token stands for; as many as the vocabulary has tokens."""
+    window: PositiveInt | str
+    """Tokens that a prediction may look back on: a number, or the name of a constant of the program."""
+    longest_window: PositiveInt = 4096
+    """The most that a program may make of that constant."""
+    hidden: tuple[FileName, ...] = ()
+    """What else tells of the held-out text: files of the program or of the data."""
+    tolerance: PositiveFloat = 0.002
+    """Bits by which two predictions of one token may differ and still be the same."""
+    positions: PositiveInt = 512
+    """How many tokens are predicted again without the text that follows them."""
+    model_mb: PositiveInt = 64
+    """The largest file that training may leave."""
+    seconds: PositiveFloat = 60.0
+    """How long predicting may take; and again as long the audit."""
+
+
 class Knob(Frozen):
     """One constant of the program that a recipe may change, and the values it may take."""
 

@@ -16,9 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, TaskError
-from trainer.schema import Budget, Data, FileName, Frozen, Knob, Limits, Metric, Setup
+from trainer.schema import Budget, Data, Evaluate, FileName, Frozen, Knob, Limits, Metric, Setup
 
-__all__ = ["Budget", "Data", "Knob", "Limits", "Metric", "Setup", "Task", "built_in_tasks", "load_task"]
+__all__ = ["Budget", "Data", "Evaluate", "Knob", "Limits", "Metric", "Setup", "Task", "built_in_tasks", "load_task"]
 
 
 class Task(Frozen):
@@ -36,6 +36,8 @@ class Task(Frozen):
     command: tuple[str, ...]
     instructions: str = ""
     data: Data | None = None
+    evaluate: Evaluate | None = None
+    """How edited code is scored from outside; None where its own word has to do."""
     reported: bool = False
     """The program is another's and prints its own metric, so that code changes are believed of nobody else."""
     setup: Setup = Setup()
@@ -50,17 +52,18 @@ class Task(Frozen):
         """SHA-256 (32 bytes) over all that decides what a value means.
 
         That is: every program file (the fixed ones are the evaluator), which of them are editable, the
-        command, the metric's name and direction, the budget, the knobs' types and ranges, and the
-        data section. Left out is what only advises or protects: title, unit, priors, floor and noise
-        (guesses that may be improved without making older values incomparable), limits (they end a
-        trial, never alter its value), instructions (text for an LLM) and setup (where things are on this machine).
+        command, the metric's name and direction, the budget, the knobs' types and ranges, the data
+        section, and what edited code is scored on. Left out is what only advises or protects: title, unit,
+        priors, floor and noise (guesses that may be improved without making older values incomparable),
+        limits and the closeness of the audit (they end or refuse a trial, never alter its value),
+        instructions (text for an LLM) and setup (where things are on this machine).
         """
         knobs = [
             [k.name, k.type, _bound(k, k.low), _bound(k, k.high), k.log, list(k.choices)]
             for _, k in sorted(self.knobs.items())
         ]
         data = None if self.data is None else [list(self.data.command), self.data.sha256]
-        canonical = [
+        canonical: list[object] = [
             "arnode task 1",
             sorted(self.files.items()),
             sorted(self.editable),
@@ -70,6 +73,9 @@ class Task(Frozen):
             knobs,
             data,
         ]
+        if self.evaluate is not None:
+            by = self.evaluate
+            canonical.append([by.tokens, by.starts, by.token_bytes, by.window, by.longest_window, list(by.hidden)])
         return hashlib.sha256(msgpack.packb(canonical)).digest()
 
     @property
@@ -102,7 +108,14 @@ class _TaskFile(Frozen):
     budget: Budget
     limits: Limits
     data: Data | None = None
+    evaluate: Evaluate | None = None
     knobs: tuple[dict[str, object], ...] = ()
+
+    @model_validator(mode="after")
+    def _evaluated(self) -> Self:
+        if self.evaluate is not None and (self.data is None or self.metric.direction != "minimize"):
+            raise ValueError("evaluate scores bits per byte of data: it needs [data] and a metric to minimize")
+        return self
 
 
 def built_in_tasks() -> list[str]:
@@ -149,6 +162,7 @@ def load_task(ref: str | Path) -> Task:
         command=program.command,
         instructions=_text(path, folder / program.instructions) if program.instructions else "",
         data=written.data,
+        evaluate=written.evaluate,
     )
 
 
