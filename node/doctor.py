@@ -19,7 +19,7 @@ from gossip.addressbook import BookError, remembered
 from gossip.network import now_ms
 from gossip.supervise import reason_of
 from gossip.swarmkey import SwarmKey
-from node import checkup, reachability
+from node import checkup, reachability, walls
 from node.events import printable
 from node.finding import Case, Finding
 from node.home import Home
@@ -37,6 +37,7 @@ CHECKS: Final[list[Check]] = [
     checkup.log,
     checkup.membership,
     checkup.book,
+    walls.sandbox,
     reachability.running,
     reachability.network,
 ]

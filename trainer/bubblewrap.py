@@ -132,13 +132,14 @@ def find_bubblewrap() -> Bubblewrap:
     missing = [{"bwrap": "bubblewrap"}.get(name, "util-linux") for name, path in found.items() if path is None]
     if missing:
         packages = " ".join(dict.fromkeys(missing))
-        raise SandboxError(f"{packages} is missing: install it (Debian and Ubuntu: apt install {packages})")
+        raise SandboxError(f"{packages} is missing: install it (Debian and Ubuntu: apt install {packages})", "missing")
     bwrap = str(found["bwrap"])
     said = subprocess.run([bwrap, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     version = re.search(r"(\d+)\.(\d+)", said)
     if version is None or (int(version[1]), int(version[2])) < OLDEST:
         raise SandboxError(
             f"{said.strip() or 'bubblewrap'} is too old, it cannot bound temporary folders: install 0.7 or newer "
-            "(Ubuntu 22.04 ships 0.6.1: upgrade to 24.04, or build it from github.com/containers/bubblewrap)"
+            "(Ubuntu 22.04 ships 0.6.1: upgrade to 24.04, or build it from github.com/containers/bubblewrap)",
+            "old",
         )
     return Bubblewrap(bwrap, str(found["prlimit"]), str(found["setpriv"]))

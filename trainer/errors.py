@@ -1,5 +1,10 @@
 """The trainer's exceptions. A message says what happened, where, and what to do about it."""
 
+from typing import Literal, TypeAlias
+
+Obstacle: TypeAlias = Literal["missing", "old", "namespaces", "leaks", "other"]
+"""What keeps a sandbox away: not installed, too old, no namespaces allowed, attacks got through, or something else."""
+
 
 class TrainerError(Exception):
     """Anything that the trainer refuses to do; the message is meant for a person."""
@@ -22,4 +27,8 @@ class DataError(TrainerError):
 
 
 class SandboxError(TrainerError):
-    """Programs cannot be locked in on this machine."""
+    """Programs cannot be locked in on this machine; `obstacle` is what a program can know of the reason."""
+
+    def __init__(self, message: str, obstacle: Obstacle = "other") -> None:
+        super().__init__(message)
+        self.obstacle = obstacle

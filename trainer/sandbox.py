@@ -6,6 +6,7 @@ to install.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import resource
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 from trainer import attacks
 from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap, interpreter_folders
-from trainer.errors import SandboxError
+from trainer.errors import Obstacle, SandboxError
 from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.seatbelt import Seatbelt, available
 from trainer.seccomp import open_filter
@@ -57,10 +58,16 @@ class Contents:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox that stood the test on this machine. weaker_because: why it is the fallback, empty if it is not."""
+    """A sandbox that stood the test on this machine.
+
+    weaker_because: why it is the fallback, empty if it is not; obstacle: the same for a program;
+    held: how many attacks it was tried with, and stood.
+    """
 
     walls: Bubblewrap | Landlock | Seatbelt
     weaker_because: str = ""
+    obstacle: Obstacle | None = None
+    held: int = 0
 
     @property
     def fit_for_peers(self) -> bool:
@@ -120,23 +127,26 @@ def find_sandbox() -> Sandbox:
         try:
             return _proven(Sandbox(find_bubblewrap()))
         except SandboxError as error:
-            reason = str(error)
+            reason, obstacle = str(error), error.obstacle
         if os.geteuid() == 0:
-            raise SandboxError(f"{reason}; and Landlock alone does not bind root: run the node as another user")
+            why = "and Landlock alone does not bind root: run the node as another user"
+            raise SandboxError(f"{reason}; {why}", obstacle)
         if abi() < OLDEST_ABI:
-            raise SandboxError(f"{reason}; and this kernel's Landlock is too old to stand in (Linux 6.12 has it)")
-        return _proven(Sandbox(Landlock(tuple(interpreter_folders())), weaker_because=reason))
+            why = "and this kernel's Landlock is too old to stand in (Linux 6.12 has it)"
+            raise SandboxError(f"{reason}; {why}", obstacle)
+        return _proven(Sandbox(Landlock(tuple(interpreter_folders())), reason, obstacle))
     if available():
-        return _proven(Sandbox(Seatbelt(tuple(interpreter_folders())), weaker_because="macOS has nothing stronger"))
+        return _proven(Sandbox(Seatbelt(tuple(interpreter_folders())), "macOS has nothing stronger", "other"))
     raise SandboxError(f"there is no sandbox for {sys.platform}; on Windows, run the node in WSL 2")
 
 
 def _proven(sandbox: Sandbox) -> Sandbox:
-    succeeded = {name: what for name, what in attack(sandbox).items() if what}
+    achieved = attack(sandbox)
+    succeeded = {name: what for name, what in achieved.items() if what}
     if succeeded:
         found = "; ".join(f"{name.replace('_', ' ')}: {what[:60]}" for name, what in succeeded.items())
-        raise SandboxError(f"the sandbox does not hold on this machine ({found})")
-    return sandbox
+        raise SandboxError(f"the sandbox does not hold on this machine ({found})", "leaks")
+    return dataclasses.replace(sandbox, held=len(achieved))
 
 
 def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
@@ -172,7 +182,7 @@ def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
     try:
         achieved: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError) as error:
-        raise SandboxError(_why_not(done.returncode, done.stderr)) from error
+        raise _why_not(done.returncode, done.stderr) from error
     return achieved
 
 
@@ -181,19 +191,18 @@ def _limit() -> None:
         resource.setrlimit(kind, (TEST_MEMORY, TEST_MEMORY))
 
 
-def _why_not(code: int, said: str) -> str:
+def _why_not(code: int, said: str) -> SandboxError:
     last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
     if (
         "setting up uid map" in last
         or "No permissions to create new namespace" in last
         or "Creating new namespace" in last
     ):
-        return (
-            f"bubblewrap may not make namespaces here ({last}). Ubuntu 24.04: give it an AppArmor profile that allows "
-            "userns (docs/sandbox.md has it). Debian: sysctl kernel.unprivileged_userns_clone=1. In a container: "
-            "start it with --security-opt seccomp=unconfined, or run the node as root with CAP_SYS_ADMIN"
+        return SandboxError(
+            f"bubblewrap may not make namespaces here ({last}); `arnode doctor` tells what to do on this system",
+            "namespaces",
         )
-    return f"bubblewrap does not work here: {last[:200]}"
+    return SandboxError(f"bubblewrap does not work here: {last[:200]}")
 
 
 @contextlib.contextmanager
