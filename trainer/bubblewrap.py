@@ -13,7 +13,7 @@ import shutil
 import site
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ OLDEST: Final = (0, 7)
 # user ids above those that systems hand out; one a run, so that two programs do not share their count of processes
 _FIRST_UID: Final = 3_000_000_000
 _UIDS: Final = 100_000
+
+_NVIDIA: Final = re.compile(r"nvidia(\d+|ctl|-uvm|-uvm-tools)")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Bubblewrap:
         disk_mb: int,
         tasks: int,
         filter_fd: int,
+        cards: Sequence[str] = (),
     ) -> list[str]:
         """The command line that runs `command` locked in, in the folder JOB.
 
@@ -61,6 +64,7 @@ class Bubblewrap:
             disk_mb: size of JOB beside those, in MB.
             tasks: how many processes and threads it may have at once.
             filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
+            cards: names in /dev of the graphics cards that it may use, as `graphics_cards` gives them.
         """
         root = os.geteuid() == 0
         words = [self.bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
@@ -73,6 +77,7 @@ class Bubblewrap:
         for name, value in environment.items():
             words += ["--setenv", name, value]
         words += _system()
+        words += _cards(cards)
         words += ["--size", str(SHM_MB << 20), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
         words += ["--size", str(TMP_MB << 20), "--perms", "1777", "--tmpfs", "/tmp"]
         words += ["--size", str(disk_mb << 20), "--perms", "1777", "--tmpfs", JOB]
@@ -91,6 +96,20 @@ class Bubblewrap:
             words += [self.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--bounding-set", "-all"]
             words += ["--inh-caps", "-all", "--no-new-privs", "--"]
         return [*words, *command]
+
+
+def graphics_cards(devices: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names in /dev that CUDA needs: the cards, and what the driver is controlled by. Pure.
+
+    Source: what the NVIDIA container toolkit mounts. Written without a card at hand: it has never run.
+    """
+    return tuple(sorted(name for name in devices if _NVIDIA.fullmatch(name)))
+
+
+def _cards(names: Sequence[str]) -> list[str]:
+    """Binds of the cards, and of /sys, where the driver looks for them; nothing without cards."""
+    words = [word for name in names for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")]
+    return [*words, "--ro-bind", "/sys", "/sys"] if words else []
 
 
 def _bind(source: str, inside: str) -> list[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer import attacks
-from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap, interpreter_folders
+from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap, graphics_cards, interpreter_folders
 from trainer.errors import Obstacle, SandboxError
 from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.seatbelt import Seatbelt, available
@@ -61,18 +61,23 @@ class Sandbox:
     """A sandbox that stood the test on this machine.
 
     weaker_because: why it is the fallback, empty if it is not; obstacle: the same for a program;
-    held: how many attacks it was tried with, and stood.
+    held: how many attacks it was tried with, and stood; cards: graphics cards that it lets in, by their names in /dev.
     """
 
     walls: Bubblewrap | Landlock | Seatbelt
     weaker_because: str = ""
     obstacle: Obstacle | None = None
     held: int = 0
+    cards: tuple[str, ...] = ()
 
     @property
     def fit_for_peers(self) -> bool:
         """Whether code that came from a peer may run in it: only where memory and disk are walled too."""
         return isinstance(self.walls, Bubblewrap)
+
+    def holds(self, device: str) -> bool:
+        """Whether programs for that device (`cpu`, `cuda`, `mps`) can run in it: a card must be let in first."""
+        return device == "cpu" or (device == "cuda" and bool(self.cards))
 
     def place(self, contents: Contents) -> tuple[Path, Path | None]:
         """The folder where the program finds itself, and the one of its data, as it sees them."""
@@ -108,6 +113,7 @@ class Sandbox:
                     disk_mb=disk_mb,
                     tasks=tasks,
                     filter_fd=descriptor,
+                    cards=self.cards,
                 )
             else:
                 words = self.walls.command(
@@ -118,14 +124,16 @@ class Sandbox:
             os.close(descriptor)
 
 
-def find_sandbox() -> Sandbox:
+def find_sandbox(*, gpus: bool = False) -> Sandbox:
     """The strongest sandbox that stands the test here. Blocks for about a second.
 
+    gpus: let programs use the graphics cards, and so their driver, a part of the kernel that no filter bounds.
     Raises SandboxError, which says what to do, where there is none.
     """
     if sys.platform == "linux":
         try:
-            return _proven(Sandbox(find_bubblewrap()))
+            cards = graphics_cards(os.listdir("/dev")) if gpus else ()
+            return _proven(Sandbox(find_bubblewrap(), cards=cards))
         except SandboxError as error:
             reason, obstacle = str(error), error.obstacle
         if os.geteuid() == 0:

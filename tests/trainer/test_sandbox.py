@@ -15,7 +15,7 @@ import trio
 
 from tests.trainer.toys import toy_task
 from trainer.attacks import ATTACKS
-from trainer.bubblewrap import Bubblewrap, find_bubblewrap, interpreter_folders
+from trainer.bubblewrap import Bubblewrap, find_bubblewrap, graphics_cards, interpreter_folders
 from trainer.errors import SandboxError
 from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.sandbox import Sandbox, attack, find_sandbox
@@ -91,6 +91,20 @@ def test_an_old_or_missing_bubblewrap_says_what_to_install(tmp_path: Path, monke
         (tmp_path / name).chmod(0o755)
     with pytest.raises(SandboxError, match=r"bubblewrap 0\.6\.1 is too old"):
         find_bubblewrap()
+
+
+def test_the_cards_of_a_listing_are_those_that_cuda_needs_and_none_is_let_in_unasked(sandbox: Sandbox) -> None:
+    devices = ["nvidia0", "nvidia11", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-caps", "sda", "kvm", "mem"]
+    assert graphics_cards(devices) == ("nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidia11", "nvidiactl")
+    assert not sandbox.holds("cuda")
+    options = {"files": {}, "data": None, "environment": {}, "disk_mb": 1, "tasks": 1, "filter_fd": 9}
+    without = find_bubblewrap().command(["x"], **options)
+    assert "--dev-bind" not in without
+    words = find_bubblewrap().command(["x"], **options, cards=("nvidia0",))
+    added = ["--dev-bind", "/dev/nvidia0", "/dev/nvidia0", "--ro-bind", "/sys", "/sys"]
+    start = words.index("--dev-bind")
+    assert words[start : start + 6] == added
+    assert words[:start] + words[start + 6 :] == without
 
 
 def test_the_interpreter_and_its_packages_are_found_once_each() -> None:
