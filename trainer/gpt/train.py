@@ -11,6 +11,8 @@ import resource
 import sys
 import time
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -344,18 +346,23 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def main() -> None:
-    """Train until the budget is spent, score the model, print the summary."""
-    seed = int(os.environ.get("ARNODE_SEED", "0"))
-    budget_kind = os.environ.get("ARNODE_BUDGET_KIND", "flops")
-    budget = float(os.environ.get("ARNODE_BUDGET", DEFAULT_FLOPS))
+def set_up() -> torch.device:
+    """The device to work on, made deterministic."""
     device = torch.device(os.environ.get("ARNODE_DEVICE", "cpu"))
     torch.set_num_threads(int(os.environ.get("ARNODE_THREADS", "1")))
-    if WIDTH % (2 * HEADS):
-        sys.exit(f"WIDTH {WIDTH} does not split into {HEADS} HEADS of an even width")
     if device.type != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    return device
+
+
+def fit(device: torch.device) -> tuple[GPT, dict[str, str]]:
+    """Train until the budget is spent. Returns the model, and what there is to say about its training."""
+    seed = int(os.environ.get("ARNODE_SEED", "0"))
+    budget_kind = os.environ.get("ARNODE_BUDGET_KIND", "flops")
+    budget = float(os.environ.get("ARNODE_BUDGET", DEFAULT_FLOPS))
+    if WIDTH % (2 * HEADS):
+        sys.exit(f"WIDTH {WIDTH} does not split into {HEADS} HEADS of an even width")
 
     model = GPT()
     initialise(model, seed)
@@ -387,20 +394,58 @@ def main() -> None:
             progress = {"fraction": fraction, "loss": loss, "tokens_per_second": steps * targets.numel() / seconds}
             print("progress:", json.dumps(progress), flush=True)
 
-    evaluated = time.perf_counter()
+    return model, {
+        "training_seconds": f"{seconds:.3f}",
+        "total_tokens": f"{steps * BATCH_SIZE * SEQ_LEN}",
+        "flops": f"{steps * flops_per_step!r}",
+        "num_steps": f"{steps}",
+        "num_params": f"{sum(p.numel() for p in optimizer.parameters)}",
+        "peak_memory_mb": f"{peak_memory_mb(device):.1f}",
+    }
+
+
+def say(facts: dict[str, str]) -> None:
+    """Print the summary."""
+    print("---")
+    for name, text in facts.items():
+        print(f"{name}: {text}")
+
+
+def main() -> None:
+    """Train, score the model, print the summary."""
+    device = set_up()
+    model, facts = fit(device)
+    started = time.perf_counter()
     val_bpb = evaluate_bpb(model, SEQ_LEN, device)
     if not math.isfinite(val_bpb):
-        print(f"val_bpb is not finite after step {steps}", file=sys.stderr)
+        print("val_bpb is not finite", file=sys.stderr)
         sys.exit(NOT_FINITE)
-    print("---")
-    print(f"val_bpb: {val_bpb!r}")
-    print(f"training_seconds: {seconds:.3f}")
-    print(f"eval_seconds: {time.perf_counter() - evaluated:.3f}")
-    print(f"total_tokens: {steps * BATCH_SIZE * SEQ_LEN}")
-    print(f"flops: {steps * flops_per_step!r}")
-    print(f"num_steps: {steps}")
-    print(f"num_params: {sum(p.numel() for p in optimizer.parameters)}")
-    print(f"peak_memory_mb: {peak_memory_mb(device):.1f}")
+    say({"val_bpb": repr(val_bpb), "eval_seconds": f"{time.perf_counter() - started:.3f}"} | facts)
+
+
+# Edited programs are not asked for their score: they train to one file, and are scored from outside by what a
+# predictor made from that file says. These two functions are all that is called then.
+
+
+def train(out: Path) -> None:
+    """Train, and write the model to that file."""
+    model, facts = fit(set_up())
+    torch.save(model.state_dict(), out)
+    say(facts)
+
+
+def predictor(path: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """What predicts with the model in that file: tokens (rows, length) to logits (rows, length, VOCAB_SIZE)."""
+    device = set_up()
+    model = GPT()
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    model.to(device)
+
+    @torch.no_grad()
+    def predict(tokens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
+
+    return predict
 
 
 if __name__ == "__main__":
