@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal, NoReturn, Optional
 
 import typer
 
+from node.task import task_app
+
 OWN_PACKAGES: Final = frozenset({"node", "agent", "gossip", "trainer"})
 
 app = typer.Typer(
@@ -279,6 +281,8 @@ def verify(
 
     raise typer.Exit(0 if show_verified(file, json=json) else 1)
 
+
+app.add_typer(task_app, name="task")
 
 swarm_key_app = typer.Typer(no_args_is_help=True, help="Make and compare keys of private swarms.")
 app.add_typer(swarm_key_app, name="swarm-key")

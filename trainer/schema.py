@@ -22,6 +22,8 @@ from pydantic import (
 from trainer.errors import KnobError
 from trainer.knobs import Scalar
 
+TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 _Scalar = StrictBool | StrictInt | StrictFloat | StrictStr

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, TaskError
-from trainer.schema import Budget, Data, Evaluate, FileName, Frozen, Knob, Limits, Metric, Setup
+from trainer.schema import TASK_NAME, Budget, Data, Evaluate, FileName, Frozen, Knob, Limits, Metric, Setup
 
 __all__ = ["Budget", "Data", "Evaluate", "Knob", "Limits", "Metric", "Setup", "Task", "built_in_tasks", "load_task"]
 
@@ -101,7 +101,7 @@ class _Program(Frozen):
 class _TaskFile(Frozen):
     """A task file as written; `knobs` are checked one by one once their defaults are known."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=f"^{TASK_NAME.pattern}$")
     title: str
     program: _Program
     metric: Metric
