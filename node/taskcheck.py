@@ -17,7 +17,7 @@ from typing import Any, Final
 import trio
 
 from node.events import count
-from node.finding import Finding, Status
+from node.finding import Finding
 from node.home import data_cache
 from node.trials import sandbox_or_none
 from trainer.data import prepare_data
@@ -143,7 +143,9 @@ def _baseline(task: Task, trial: Trial) -> Iterator[Finding]:
     text += "" if memory is None else f" and {memory:,.0f} MB"
     yield Finding("baseline", "ok", f"{text}: about {_rate(trial.seconds)}", data=data)
     limits = task.limits
-    used = {"wall_seconds": (trial.seconds, limits.wall_seconds), "memory_mb": (memory or 0.0, limits.memory_mb)}
+    used = {"wall_seconds": (trial.seconds, limits.wall_seconds)}
+    if memory is not None and not task.reported:  # another's program may mean the memory of its graphics card
+        used["memory_mb"] = (memory, limits.memory_mb)
     for name, (need, limit) in used.items():
         if need > CLOSE_TO_LIMIT * limit:
             text = f"the baseline needs {need:,.0f} of the {limit:,.0f} that limits.{name} allows"
@@ -185,9 +187,10 @@ def _noise(task: Task, values: Sequence[float]) -> Finding:
         f"{task.metric.name} varies by {sd:.3g} from seed to seed (standard deviation of {len(values)} seeds, "
         f"which say little: it may be {low:.3g} to {high:.3g})"
     )
-    status: Status = "ok" if low <= guess <= high else "warning"
-    advice = "" if status == "ok" else f"the task file guesses {guess:g}: set metric.noise = {sd:.2g}"
-    return Finding("noise", status, text, advice, data=data)
+    if low <= guess <= high or task.reported:  # a guess of ours about another's program is nothing to correct
+        return Finding("noise", "ok", text, data=data)
+    advice = f"the task file guesses {guess:g}: set metric.noise = {sd:.2g}"
+    return Finding("noise", "warning", text, advice, data=data)
 
 
 def _failure(task: Task, trial: Trial) -> Finding:

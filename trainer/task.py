@@ -131,12 +131,23 @@ def _built_in_files() -> dict[str, Path]:
 
 
 def load_task(ref: str | Path) -> Task:
-    """Read a task: a built-in name, a folder that holds `task.toml`, or a path to a task file.
+    """Read a task: a built-in name, a folder with a `task.toml`, a path to such a file, or another program's folder.
 
     Raises:
         TaskError: naming the file, the key and what to do.
     """
+    from trainer.adapters import autodiscovery, autoresearch  # which make Tasks, and so import this module
+
     path = _locate(ref)
+    if path.is_dir():
+        if autoresearch.is_checkout(path):
+            return autoresearch.read_checkout(path)
+        if autodiscovery.is_task_folder(path):
+            return autodiscovery.read_task_folder(path)
+        raise TaskError(
+            f"{path} holds no task: no task.toml, no task.json of auto-discovery, and not the prepare.py, train.py and "
+            "program.md of an autoresearch checkout. Write a task.toml for it; `arnode task new NAME` shows how"
+        )
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -167,17 +178,18 @@ def load_task(ref: str | Path) -> Task:
 
 
 def _locate(ref: str | Path) -> Path:
+    """The task file, or the folder where there is none."""
     built_in = _built_in_files()
     if isinstance(ref, str) and ref in built_in:
         return built_in[ref]
     path = Path(ref)
-    if path.is_dir():
-        path = path / "task.toml"
-    if not path.is_file():
+    if path.is_dir() and (path / "task.toml").is_file():
+        return path / "task.toml"
+    if not path.exists():
         known = ", ".join(sorted(built_in)) or "none"
         raise TaskError(
-            f"no task {str(ref)!r}: it is no built-in task (those are: {known}), no folder with a task.toml, "
-            "and no task file"
+            f"no task {str(ref)!r}: it is no built-in task (those are: {known}), and no folder or task file of that "
+            "name is here"
         )
     return path
 

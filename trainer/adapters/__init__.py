@@ -1,0 +1,1 @@
+"""Other programs' folders as tasks, as they are: nothing in them is changed or added."""
