@@ -129,7 +129,7 @@ def test_a_baseline_that_gives_no_value_is_told_with_what_to_do(program: str, sa
 
 
 def test_a_baseline_close_to_a_limit_is_told() -> None:
-    task = toy_task("import time\ntime.sleep(0.7)\nprint('---')\nprint('score:', 1)\n", wall_seconds=1.2)
+    task = toy_task("print('---')\nprint('score:', 1)\nprint('peak_memory_mb:', 300)\n", memory_mb=400)
     finding = next(one for one in examine_runs(task, None, None) if one.check == "limits")
     assert finding.status == "warning"
-    assert "wall_seconds" in finding.text
+    assert "300 of the 400 that limits.memory_mb allows" in finding.text
