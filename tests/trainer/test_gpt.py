@@ -77,7 +77,7 @@ def modules() -> Iterator[Callable[[str], ModuleType]]:
     sys.path.insert(0, str(PROGRAM))
     yield importlib.import_module
     sys.path.remove(str(PROGRAM))
-    for name in ("train", "prepare", "stories", "words"):
+    for name in ("train", "prepare", "loader", "accelerator", "stories", "words"):
         sys.modules.pop(name, None)
 
 
@@ -305,6 +305,37 @@ def test_muon_makes_a_step_nearly_orthogonal(train: ModuleType, shape: tuple[int
     assert torch.allclose(left @ torch.diag(along) @ right, step, atol=1e-3), "the singular vectors are the gradient's"
 
 
+@pytest.mark.parametrize("shape", [(2, 64, 64), (2, 64, 256), (2, 256, 64)])
+def test_polar_express_makes_a_step_orthogonal(train: ModuleType, shape: tuple[int, ...]) -> None:
+    left, _, right = torch.linalg.svd(torch.randn(shape, generator=torch.Generator().manual_seed(0)), False)
+    sizes = torch.linspace(0.1, 2.0, 64).expand(2, 64)
+    step = train.polar(left @ torch.diag_embed(sizes) @ right)
+    along = torch.diagonal(left.mT @ step @ right.mT, dim1=-2, dim2=-1)
+    assert along.min() > 0.8
+    assert along.max() < 1.2
+
+
+def test_a_stack_steps_with_normuon_as_its_matrices_one_by_one(train: ModuleType) -> None:
+    numbers = [torch.tensor(n) for n in (0.1, 0.5, 0.9)]
+    p, g = torch.randn(2, 3, 32, 16, generator=torch.Generator().manual_seed(0))
+    stacked = train.normuon(p, g, torch.zeros(3, 32, 16), torch.zeros(3, 32, 1), *numbers)
+    for i in range(3):
+        alone = train.normuon(p[i][None], g[i][None], torch.zeros(1, 32, 16), torch.zeros(1, 32, 1), *numbers)
+        assert torch.allclose(stacked[i], alone[0], atol=1e-5)
+
+
+def test_normuon_evens_the_rows_and_decays_only_along_its_way(train: ModuleType) -> None:
+    generator = torch.Generator().manual_seed(0)
+    g = torch.randn(1, 64, 64, generator=generator) * torch.logspace(-2, 0, 64)[:, None]
+    p = torch.randn(1, 64, 64, generator=generator)
+    zeros = torch.zeros_like(p), torch.zeros(1, 64, 1)
+    plain = p - train.normuon(p, g, *(z.clone() for z in zeros), *map(torch.tensor, (1.0, 0.0, 0.9)))
+    decayed = p - train.normuon(p, g, *(z.clone() for z in zeros), *map(torch.tensor, (1.0, 0.1, 0.9)))
+    rows = plain.square().mean(dim=-1).sqrt()
+    assert rows.max() < 1.01 * rows.min()
+    assert torch.allclose(decayed - plain, 0.1 * p * (plain * p > 0), atol=1e-6)
+
+
 def test_the_schedule_rises_holds_and_falls(train: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {train.schedule(f / 10) for f in range(11)} == {1.0}
     for name, value in {"WARMUP": 0.2, "WARMDOWN": 0.5, "FINAL_LR": 0.1}.items():
@@ -374,6 +405,80 @@ def test_every_value_of_every_knob_trains_and_matters(
     assert math.isfinite(float(found["val_bpb"]))
     if (name, value) not in SAME:
         assert found["val_bpb"] != baselines[key]
+
+
+# What a graphics card runs, on the CPU
+
+
+def test_gradients_of_pieces_add_up_to_those_of_the_batch(
+    train: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(train, capsys, monkeypatch)
+    monkeypatch.setattr(train, "DEVICE_BATCH", 1)
+    pieces = run(train, capsys, monkeypatch)
+    assert pieces["val_bpb"] != whole["val_bpb"]
+    assert float(pieces["val_bpb"]) == pytest.approx(float(whole["val_bpb"]), rel=1e-4)
+    monkeypatch.setattr(train, "DEVICE_BATCH", 3)
+    with pytest.raises(SystemExit, match="BATCH_SIZE 4 is no multiple of DEVICE_BATCH 3"):
+        run(train, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "normuon"])
+def test_compiled_in_bfloat16_with_fused_steps_it_learns_the_same(
+    train: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    monkeypatch.setattr(train, "OPTIMIZER", optimizer)
+    plain = run(train, capsys, monkeypatch)
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: compile_(f, backend="aot_eager", **options))
+    for name, value in {"accelerates": True, "compiles": True, "precision": torch.bfloat16}.items():
+        monkeypatch.setattr(train, name, lambda _device, value=value: value)
+    fast = run(train, capsys, monkeypatch)
+    assert fast["val_bpb"] != plain["val_bpb"]
+    assert float(fast["val_bpb"]) == pytest.approx(float(plain["val_bpb"]), rel=0.01)
+    assert fast["flops"] == plain["flops"]
+    assert float(fast["warm_up_seconds"]) > 0
+    assert float(plain["warm_up_seconds"]) < 0.1
+
+
+def test_warming_up_changes_no_parameter(train: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for optimizer in ("adamw", "muon", "normuon"):
+        monkeypatch.setattr(train, "OPTIMIZER", optimizer)
+        model = train.GPT()
+        train.initialise(model, 0)
+        before = [p.clone() for p in model.parameters()]
+        tokens, targets = train.Stories(train.load("train"), 0).batch(0.0)
+        train.objective(model, tokens, targets).backward()
+        train.Optimizer(model, fused=optimizer == "adamw").step(0.0, 0.0)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_flex_attention_sees_the_window_that_the_mask_shows(train: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WINDOW_PATTERN": "S", "SHORT_WINDOW": 40, "DEPTH": 3, "POSITIONS": "rope"}.items():
+        monkeypatch.setattr(train, name, value)
+    model = train.GPT()
+    train.initialise(model, 0)
+    tokens = torch.arange(2 * 128).view(2, 128) * 7 % 1024
+    with torch.no_grad():
+        masked = model(tokens)
+        train.see_blocks(model, torch.device("cpu"))
+        assert [block.attention.flex_attention is not None for block in model.blocks] == [True, True, False]
+        assert torch.equal(model(tokens), masked), "not compiled, it stays with the mask"
+        flexed = torch.compile(model, backend="aot_eager", fullgraph=True)(tokens)
+    assert not torch.equal(flexed, masked)
+    assert torch.allclose(flexed, masked, atol=1e-4)
+
+
+def test_peak_speeds_are_those_of_the_named_card(modules: Callable[[str], ModuleType]) -> None:
+    peak = modules("accelerator").peak_flops
+    names = ["NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe", "NVIDIA H200", "NVIDIA A100-SXM4-80GB", "NVIDIA L4",
+             "NVIDIA L40S", "NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 3090", "NVIDIA A10G", "cpu", "Tesla T4"]  # fmt: skip
+    assert [peak(name) for name in names] == [
+        989.5e12, 756.5e12, 989.5e12, 312e12, 121e12, 362e12, 165.2e12, 71e12, None, None, None
+    ]  # fmt: skip
+
+
+# How it ends
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_without_a_value(

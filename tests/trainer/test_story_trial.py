@@ -11,7 +11,15 @@ from trainer.trial import Trial, run_trial
 
 SMALL = {"flops": 2e10, "tokens": 8192.0}
 SPENT = {"flops": "flops", "tokens": "total_tokens"}
-REPORTED = {"training_seconds", "eval_seconds", "total_tokens", "flops", "num_steps", "num_params", "peak_memory_mb"}
+REPORTED = {
+    "training_seconds",
+    "warm_up_seconds",
+    "eval_seconds",
+    "total_tokens",
+    "flops",
+    "num_steps",
+    "num_params",
+} | {"peak_memory_mb", "tokens_per_second", "tflops_per_second"}
 
 
 @pytest.fixture(scope="module")
