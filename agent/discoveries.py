@@ -1,13 +1,14 @@
 """Discoveries: changes that someone kept, what others found when they tested them, and whom that makes credible."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.entries import Verdict
 from agent.evidence import Experiment, NewValues
 from trainer.knobs import Scalar
+from trainer.recipe import Change
 
 CONFIRMING_AUTHORS: Final = 3
 REFUTING_AUTHORS: Final = 2
@@ -29,7 +30,7 @@ class Discovery:
     record_id: bytes
     author: bytes
     time_ms: int
-    change: Mapping[str, tuple[Scalar, Scalar]]
+    change: Change
     effect: float
     expected: float
     finders: tuple[bytes, ...]
@@ -40,7 +41,13 @@ class Discovery:
 
     @property
     def new_values(self) -> dict[str, Scalar]:
-        return {knob: new for knob, (_, new) in self.change.items()}
+        """What it sets knobs to."""
+        return {knob: new for knob, (_, new) in self.change.knobs.items()}
+
+    @property
+    def edits_code(self) -> bool:
+        """Whether it edits files, and does not only set knobs."""
+        return bool(self.change.edits)
 
 
 def discover(tests: Iterable[Experiment]) -> Discovery | None:
@@ -73,13 +80,13 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
         replications=tuple(others.items()),
         adopters=adopters,
         status=status,
-        integrity=first.result.integrity,
+        integrity=first.integrity,
     )
 
 
 def is_replication(test: Experiment, change: NewValues) -> bool:
     """Whether a replication really tests that change: all it sets is part of it (the rest may hold already)."""
-    return set(test.new_values) <= set(change)
+    return test.new_values <= change
 
 
 def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:

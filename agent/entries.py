@@ -22,6 +22,10 @@ KnobValue = bool | int | FiniteFloat | Annotated[str, Field(max_length=200)]
 Effect = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+MAX_PACKED_BYTES: Final = 48 * 1024  # of the files and edits of one recipe or result
+
+Packed = Annotated[bytes, Field(max_length=MAX_PACKED_BYTES)]
+
 Verdict = Literal["keep", "discard", "inconclusive", "crash"]
 
 
@@ -36,10 +40,23 @@ class Body(BaseModel):
 
 
 class RecipeBody(Body):
-    """A recipe: knob values that differ from the task's program, and the full text of edited files."""
+    """A recipe: knob values that differ from the task's program, and the full text of edited files, deflated.
+
+    `agent.packed` makes and reads the files.
+    """
 
     knobs: Annotated[dict[KnobName, KnobValue], Field(max_length=128)] = {}
-    files: Annotated[dict[Line, str], Field(max_length=16)] = {}
+    files: Annotated[dict[Line, Packed], Field(max_length=16)] = {}
+
+    @property
+    def packed_bytes(self) -> int:
+        return sum(map(len, self.files.values()))
+
+    @model_validator(mode="after")
+    def _not_too_much_code(self) -> Self:
+        if self.packed_bytes > MAX_PACKED_BYTES:
+            raise ValueError(f"more than {MAX_PACKED_BYTES} bytes of files")
+        return self
 
 
 class Pair(Body):
@@ -60,7 +77,9 @@ class BudgetBody(Body):
 class Result(Body):
     """An experiment: candidate against parent on the same seeds, with everything a stranger needs to repeat it.
 
-    change: knob -> [old value, new value]; the parent is the candidate with the old values put back.
+    change: knob -> [old value, new value]; edits: file -> what the parent had in its place, deflated with the
+    candidate's text as the dictionary, None for the task's own text. The parent is the candidate with the old values
+    and texts put back.
     effect: improvement over the parent in the metric's unit, positive is better; interval: its lower and upper bound.
     program: SHA-256 of the candidate's materialised files. seconds: wall time of the experiment's trials. tokens,
     steps, parameters, peak_memory_mb: of the candidate's first trial.
@@ -69,6 +88,7 @@ class Result(Body):
     candidate: RecipeBody
     parent: Id
     change: Annotated[dict[KnobName, tuple[KnobValue, KnobValue]], Field(max_length=128)]
+    edits: Annotated[dict[Line, Packed | None], Field(max_length=16)] = {}
     pairs: Annotated[list[Pair], Field(min_length=1, max_length=64)]
     verdict: Verdict
     reason: Line = ""
@@ -101,6 +121,8 @@ class Result(Body):
             raise ValueError("a seed stands twice")
         if self.interval is not None and self.interval[0] > self.interval[1]:
             raise ValueError("the interval's lower bound lies above its upper bound")
+        if self.candidate.packed_bytes + sum(len(old or b"") for old in self.edits.values()) > MAX_PACKED_BYTES:
+            raise ValueError(f"more than {MAX_PACKED_BYTES} bytes of files and edits")
         return self
 
 
@@ -146,7 +168,8 @@ class Profile(Body):
 class Presence(Body):
     """What a node does right now; gossiped, never stored.
 
-    claim: the change being tested ({knob: new value}), so that peers pick another; it holds until expires_ms.
+    claim: the change being tested ({knob: new value, edited file: what is edited in it, hashed}), so that peers pick
+    another; it holds until expires_ms.
     best: value of the node's own best recipe.
     """
 

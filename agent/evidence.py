@@ -4,43 +4,57 @@ A stranger's result names a candidate and a change. The parent is rebuilt from t
 result claims; then change, candidate and parent hang together and the result can be compared with others.
 """
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
 
 from agent.entries import Calibration, RecipeBody, Result, Verdict
+from agent.packed import change_of, files_of
 from gossip.record import Record
 from trainer.errors import TrainerError
+from trainer.integrity import Integrity, level
 from trainer.knobs import Scalar
-from trainer.recipe import Recipe, apply_change, change_between, make_recipe, recipe_id
+from trainer.merge import lines_of
+from trainer.recipe import Change, Recipe, change_between, make_recipe, recipe_id
 from trainer.task import Task
 
 Moment: TypeAlias = tuple[int, bytes]
 """(time_ms, record id): a total order of records that is the same on every node."""
-NewValues: TypeAlias = tuple[tuple[str, Scalar], ...]
-"""What a change sets, sorted by knob. Changes that set the same values are one change, whatever stood there before."""
+NewValues: TypeAlias = frozenset[tuple[str, Scalar] | tuple[str, str, str]]
+"""What a change sets: (knob, value), and (file, "+" or "-", line) of what is edited. Changes that set the same are one
+change, whatever stood there before; so an edit is known again after it was merged into another file."""
 
+CLAIMED_NAME: Final = 64  # characters of a name in a presence
 MAX_VALUE: Final = 1e100  # far beyond any metric, and its square is still finite
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A usable result. change: knob -> (old, new), never empty; parent and candidate are canonical recipes."""
+    """A usable result. change: never empty; parent and candidate are canonical recipes."""
 
     moment: Moment
     author: bytes
     result: Result
     candidate: Recipe
     parent: Recipe
-    change: Mapping[str, tuple[Scalar, Scalar]]
+    change: Change
+    integrity: Integrity
+    """How far the value can be believed: as the author says, and no further than the task's own rules go."""
     effect: float | None
     """Mean improvement over the pairs that have both values, not shrunk; None without such a pair."""
 
     @property
     def record_id(self) -> bytes:
         return self.moment[1]
+
+    @property
+    def edits_code(self) -> bool:
+        """Whether files were edited, and not only knobs set."""
+        return bool(self.change.edits)
 
     @property
     def verdict(self) -> Verdict:
@@ -61,12 +75,32 @@ class Experiment:
 
     @cached_property
     def new_values(self) -> NewValues:
-        return new_values({knob: new for knob, (_, new) in self.change.items()})
+        return new_values(self.change)
 
 
-def new_values(change: Mapping[str, Scalar]) -> NewValues:
-    """The hashable form of {knob: new value}."""
-    return tuple(sorted(change.items()))
+def new_values(change: Change) -> NewValues:
+    """What a change sets."""
+    knobs = ((knob, new) for knob, (_, new) in change.knobs.items())
+    return frozenset([*knobs, *(line for file, texts in change.edits.items() for line in _lines(file, *texts))])
+
+
+def _lines(file: str, old: str, new: str) -> Iterator[tuple[str, str, str]]:
+    """The lines that an edit adds and removes, wherever in the file."""
+    before, after = Counter(lines_of(old)), Counter(lines_of(new))
+    if before == after:  # they only changed places
+        yield file, "~", hashlib.sha256(f"{old}\0{new}".encode()).hexdigest()
+    for sign, lines in (("+", after - before), ("-", before - after)):
+        for line in lines:
+            yield file, sign, line
+
+
+def claim_of(change: Change) -> dict[str, Scalar]:
+    """The change as a presence claims it: knob -> new value, and for an edited file what is edited, hashed."""
+    claim: dict[str, Scalar] = {knob: new for knob, (_, new) in change.knobs.items()}
+    for file, texts in change.edits.items():
+        lines = sorted(map("".join, _lines(file, *texts)))
+        claim[file[:CLAIMED_NAME]] = hashlib.sha256("\0".join(lines).encode()).hexdigest()[:16]
+    return claim
 
 
 def comparable(task: Task, entry: Result | Calibration, device_class: str) -> bool:
@@ -78,27 +112,25 @@ def comparable(task: Task, entry: Result | Calibration, device_class: str) -> bo
 def read_recipe(task: Task, body: RecipeBody) -> Recipe | None:
     """The canonical recipe, or None if the task does not allow it."""
     try:
-        return make_recipe(task, body.knobs, body.files)
+        return make_recipe(task, body.knobs, files_of(body))
     except TrainerError:
         return None
 
 
 def read_experiment(task: Task, record: Record, result: Result) -> Experiment | None:
-    """The result as evidence, or None if its parts do not hang together or do not fit the task.
-
-    Edits of code on top of a parent cannot be taken back by a change of knobs: such results are refused here too.
-    """
+    """The result as evidence, or None if its parts do not hang together or do not fit the task."""
     candidate = read_recipe(task, result.candidate)
-    if candidate is None or not result.change:
+    if candidate is None:
         return None
-    old = {knob: before for knob, (before, _) in result.change.items()}
     try:
-        parent = make_recipe(task, {**candidate.knobs, **old}, candidate.files)
-        change = change_between(task, parent, candidate)
-        changed = apply_change(task, parent, result.change)
+        told = change_of(task, result)
+        old_knobs = {knob: before for knob, (before, _) in told.knobs.items()}
+        old_files = {file: before for file, (before, _) in told.edits.items()}
+        parent = make_recipe(task, {**candidate.knobs, **old_knobs}, {**candidate.files, **old_files})
     except TrainerError:
         return None
-    if recipe_id(parent) != result.parent or changed != candidate or set(change) != set(result.change):
+    change = change_between(task, parent, candidate)
+    if recipe_id(parent) != result.parent or not change or change != told:
         return None
     measured = [value for pair in result.pairs for value in (pair.candidate, pair.parent) if value is not None]
     if any(abs(value) > MAX_VALUE for value in measured):
@@ -111,4 +143,6 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
     effect = math.fsum(improvements) / len(improvements) if improvements else None
     if result.verdict == "keep" and (effect is None or effect <= 0):
         return None
-    return Experiment((record.time_ms, record.id), record.author, result, candidate, parent, change, effect)
+    integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
+    moment = (record.time_ms, record.id)
+    return Experiment(moment, record.author, result, candidate, parent, change, integrity, effect)

@@ -7,7 +7,7 @@ under what it says; views are made from these files when asked for, and only wha
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from agent.board import BoardRow, board
 from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
@@ -24,12 +24,26 @@ from agent.evidence import (
     read_recipe,
 )
 from agent.noise import Noise, PairedNoise, Spread, paired, pool
+from agent.packed import check_fits
 from gossip.record import Record
+from trainer.errors import RecipeError
 from trainer.knobs import Scalar
-from trainer.recipe import BASELINE, Recipe, make_recipe, recipe_id, values
+from trainer.recipe import (
+    BASELINE,
+    Recipe,
+    apply_change,
+    change_between,
+    make_recipe,
+    materialise,
+    recipe_from_program,
+    recipe_id,
+    values,
+)
 from trainer.task import Task
 
 KnobSetting: TypeAlias = tuple[str, Scalar]
+Code: TypeAlias = Literal["none", "own", "all"]
+"""Whose edited code a node runs: nobody's, its own (its proposers' and its person's), or peers' too."""
 
 
 class Notebook:
@@ -56,6 +70,17 @@ class Notebook:
         self._stale: set[NewValues] = set()
         self._verdicts: dict[bytes, list[Verdict]] | None = None
         self._noise: Noise | None = None
+        self._code: Code = "all"
+        self._kept: Experiment | None = None
+        self._onto_best: dict[bytes, Recipe | RecipeError] = {}
+
+    def accept(self, code: Code) -> None:
+        """Say whose edited code this node runs: what its best recipe is, and what it may replicate, follows from it.
+
+        Without a word all of it counts, as for those who only look.
+        """
+        self._code = code
+        self._choose_best()
 
     def add(self, record: Record) -> None:
         """File a record that passed `entries.check`; repeats, other tasks, and what cannot be compared are ignored."""
@@ -80,11 +105,13 @@ class Notebook:
         self._by_author[experiment.author].append(experiment)
         self._by_candidate[experiment.candidate_id].append(experiment)
         self._by_change[experiment.new_values].append(experiment)
-        for setting in experiment.new_values:
-            self._by_setting[setting].append(experiment)
+        for knob, (_, new) in experiment.change.knobs.items():
+            self._by_setting[(knob, new)].append(experiment)
         if experiment.verdict == "keep":
             before = self._latest_keeps.get(experiment.author, experiment)
             self._latest_keeps[experiment.author] = max(before, experiment, key=lambda e: e.moment)
+            if experiment.author == self.me:
+                self._choose_best()
         self._stale.add(experiment.new_values)
         replicated = experiment.result.replicates
         if replicated is not None:
@@ -153,18 +180,59 @@ class Notebook:
 
     def best(self) -> Recipe:
         """This node's own best recipe: what its own trials have led to, nothing that it only heard."""
-        latest = self._latest_keeps.get(self.me)
-        return latest.candidate if latest else BASELINE
+        return self._kept.candidate if self._kept else BASELINE
 
     def best_result(self) -> Result | None:
         """The result that made `best`; None while that is the baseline."""
-        latest = self._latest_keeps.get(self.me)
-        return latest.result if latest else None
+        return self._kept.result if self._kept else None
 
-    def on_best(self, change: Mapping[str, Scalar]) -> Recipe:
-        """This node's own best recipe with these values set. Raises KnobError for a value that is not allowed."""
+    def _choose_best(self) -> None:
+        """The latest own keep, of those that this node may run."""
+        self._onto_best.clear()
+        self._kept = self._latest_keeps.get(self.me)
+        if self._code == "all":
+            return
+        self._kept = None
+        adopted_code = False
+        for keep in self.experiments(self.me):
+            if keep.verdict == "keep":
+                adopted_code |= keep.edits_code and keep.result.replicates is not None
+                needed: Code = "none" if not keep.candidate.files else "all" if adopted_code else "own"
+                if needed in ("none", self._code):
+                    self._kept = keep
+
+    def on_best(self, change: Mapping[str, Scalar], edits: Mapping[str, str] | None = None) -> Recipe:
+        """This node's own best recipe with these values set, and files of its program replaced by these texts.
+
+        Raises KnobError for a value that is not allowed, RecipeError for a file that is not editable.
+        """
         best = self.best()
+        if edits:
+            best = recipe_from_program(self.task, {**materialise(self.task, best), **edits})
         return make_recipe(self.task, {**best.knobs, **change}, best.files)
+
+    def onto_best(self, discovery: Discovery) -> Recipe:
+        """This node's own best recipe with a discovery's change.
+
+        Raises MergeConflict where both edit the same lines, RecipeError for more code than a record carries.
+        """
+        if not discovery.edits_code:
+            return self.on_best(discovery.new_values)
+        if discovery.record_id not in self._onto_best:
+            self._onto_best[discovery.record_id] = self._merged(discovery)
+        made = self._onto_best[discovery.record_id]
+        if isinstance(made, RecipeError):
+            raise made
+        return made
+
+    def _merged(self, discovery: Discovery) -> Recipe | RecipeError:
+        best = self.best()
+        try:
+            candidate = apply_change(self.task, best, discovery.change)
+            check_fits(best, candidate, change_between(self.task, best, candidate))
+        except RecipeError as error:
+            return error
+        return candidate
 
     def experiments(self, author: bytes | None = None) -> list[Experiment]:
         """All usable experiments, or those of one author, by time and id."""
@@ -242,7 +310,8 @@ class Notebook:
 
         Left out is what was refuted, or only reported by its author's program; what this node has settled by its own
         tests, or what leads to a recipe it has tried (the same seeds would say the same); what its best recipe holds
-        already; and what promises less than this node has gained on the same knobs.
+        already; what promises less than this node has gained on the same knobs; and code, where this node runs none of
+        peers', or where it does not fit onto its best recipe (see `misfits`).
         """
         found = [(self.gain(discovery), discovery) for discovery in self.discoveries() if self._is_open(discovery)]
         promising = [(gain, discovery) for gain, discovery in found if gain > 0]
@@ -250,11 +319,32 @@ class Notebook:
         return [discovery for _, discovery in promising]
 
     def _is_open(self, discovery: Discovery) -> bool:
+        if not self._is_wanted(discovery):
+            return False
+        try:
+            candidate = self.onto_best(discovery)
+        except RecipeError:
+            return False
+        return candidate != self.best() and not self.was_tried(candidate)
+
+    def _is_wanted(self, discovery: Discovery) -> bool:
         if discovery.status == "refuted" or discovery.integrity == "reported":
             return False
-        candidate = self.on_best(discovery.new_values)
-        own = [test for test in self._tests_of(new_values(discovery.new_values)) if test.author == self.me]
-        return candidate != self.best() and not self.was_tried(candidate) and not settled(own)
+        if discovery.edits_code and self._code != "all":
+            return False
+        own = [test for test in self._tests_of(new_values(discovery.change)) if test.author == self.me]
+        return not settled(own)
+
+    def misfits(self) -> list[tuple[Discovery, RecipeError]]:
+        """Code of peers that this node would replicate, were there room for it in its best recipe; and why not."""
+        found = []
+        for discovery in self.discoveries():
+            if discovery.edits_code and self._is_wanted(discovery):
+                try:
+                    self.onto_best(discovery)
+                except RecipeError as error:
+                    found.append((discovery, error))
+        return found
 
     def gain(self, discovery: Discovery) -> float:
         """The improvement over this node's best recipe that a discovery promises if it holds, in the metric's unit.
@@ -262,7 +352,7 @@ class Notebook:
         Where this node has moved a knob away from what the finder started from, its own gain on that knob is lost.
         """
         mine = values(self.task, self.best())
-        moved = [(knob, mine[knob]) for knob, (old, _) in discovery.change.items() if mine[knob] != old]
+        moved = [(knob, mine[knob]) for knob, (old, _) in discovery.change.knobs.items() if mine[knob] != old]
         return discovery.expected - sum(self._own_gain(setting) for setting in moved)
 
     def _own_gain(self, setting: KnobSetting) -> float:

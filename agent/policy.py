@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from agent.discoveries import Discovery
+from agent.evidence import claim_of
 from agent.notebook import Notebook
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe
@@ -36,7 +37,7 @@ UNDECIDED: Final = 2  # inconclusive verdicts among the recent
 
 @dataclass(frozen=True)
 class Claim:
-    """A peer's announcement that it is testing a change (knob -> new value) until `expires_ms`."""
+    """A peer's announcement that it is testing a change, as `claim_of` tells it, until `expires_ms`."""
 
     author: bytes
     change: Mapping[str, Scalar]
@@ -109,7 +110,7 @@ def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence
     seen = max((e.effect or 0.0 for e in notebook.experiments(notebook.me)), default=0.0)
     gain = min(notebook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
     trials = 1.0 if gain > CLEAR * sd else 2.5
-    change = discovery.new_values.items()
+    change = claim_of(discovery.change).items()
     # a peer that holds a part of the change already claims the rest
     testing = [claim for claim in claims if claim.change and claim.change.items() <= change]
     claimed = len(testing) if discovery.status == "open" else 0

@@ -1,7 +1,7 @@
 """Proposals: what to try next, and what every proposer offers, whether it searches or asks a language model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.notebook import Notebook
@@ -15,15 +15,19 @@ class NothingLeft(Exception):
 
 @dataclass(frozen=True)
 class Proposal:
-    """An idea. change: knob -> new value, to be set on the node's own best recipe.
+    """An idea: what to change in the node's own best recipe.
 
-    hypothesis: one sentence that says why; proposer: "search", or a model's name; inspired_by: record ids.
+    change: knob -> new value. edits: file -> full new text, as it stands in that recipe's program, so with the values
+    of its knobs in place (other values there are changes too).
+
+    hypothesis: one sentence that says why; proposer: "search", "person", or a model's name; inspired_by: record ids.
     """
 
     change: Mapping[str, Scalar]
     hypothesis: str
     proposer: str
     inspired_by: tuple[bytes, ...] = ()
+    edits: Mapping[str, str] = field(default_factory=dict)
 
 
 class Proposer(Protocol):

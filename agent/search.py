@@ -1,9 +1,9 @@
 """The proposer that needs no model: one change to the own best recipe, chosen by what the whole swarm has tried.
 
 Which knob is a draw: its weight is the device class's prior times how much is left to find there, by everybody's
-experiments. What was seen on another recipe counts less the more knobs that recipe differs by, since effects depend on
-the rest. Which value: for a choice, a draw by the chance that it improves; for a number, a step from where the recipe
-stands, or what Optuna finds promising (`sampler`). Nobody's recipe is tried twice.
+experiments. What was seen on another recipe counts less the more knobs and files that recipe differs by, since effects
+depend on the rest. Which value: for a choice, a draw by the chance that it improves; for a number, a step from where
+the recipe stands, or what Optuna finds promising (`sampler`). Nobody's recipe is tried twice.
 """
 
 import math
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from agent.evidence import new_values
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
 from agent.sampler import Move, heights, options, sample
@@ -40,7 +39,7 @@ NEAR: Final = 0.02  # of the span
 
 @dataclass(frozen=True)
 class Tried:
-    """An experiment on one knob. distance: on how many other knobs its parent differs from the own best recipe."""
+    """An experiment on one knob. distance: on how many other knobs and files its parent differs from the own best."""
 
     move: Move
     distance: int
@@ -62,8 +61,8 @@ class Search:
         """One change on the own best recipe that nobody tried or, as `avoid` says, is trying. Raises NothingLeft."""
         current = values(task, notebook.best())
         tests = _tests(notebook)
-        taken = {new_values(change) for change in avoid}
-        taken |= {new_values(discovery.new_values) for discovery in notebook.open_replications()}
+        taken = {frozenset(change.items()) for change in avoid}
+        taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
         noise = notebook.noise().sd
         chances = {name: _chances(knob, current[name], tests[name], noise) for name, knob in task.knobs.items()}
         weights = {
@@ -81,7 +80,7 @@ class Search:
                 for name in self._knobs(weights, min(many, len(weights)))
             }
             change = {name: value for name, value in change.items() if value != current[name]}
-            if not change or new_values(change) in taken:
+            if not change or frozenset(change.items()) in taken:
                 continue
             if notebook.was_tried(notebook.on_best(change), by_anyone=True):
                 continue
@@ -113,8 +112,8 @@ def _tests(notebook: Notebook) -> dict[str, list[Tried]]:
     tests: dict[str, list[Tried]] = defaultdict(list)
     best = notebook.best()
     for experiment in notebook.experiments():
-        if len(experiment.change) == 1:
-            ((knob, (old, new)),) = experiment.change.items()
+        if len(experiment.change) == 1 and not experiment.edits_code:
+            ((knob, (old, new)),) = experiment.change.knobs.items()
             effect = None if experiment.verdict == "crash" else experiment.effect
             move = Move(old, new, effect, max(experiment.seeds, 1))
             distance = _distance(best, experiment.parent, knob)
@@ -124,7 +123,8 @@ def _tests(notebook: Notebook) -> dict[str, list[Tried]]:
 
 def _distance(best: Recipe, parent: Recipe, knob: str) -> int:
     mine, theirs = ({n: v for n, v in recipe.knobs.items() if n != knob} for recipe in (best, parent))
-    return sum(mine.get(name) != theirs.get(name) for name in mine.keys() | theirs.keys())
+    edited = sum(best.files.get(name) != parent.files.get(name) for name in best.files.keys() | parent.files.keys())
+    return edited + sum(mine.get(name) != theirs.get(name) for name in mine.keys() | theirs.keys())
 
 
 def _chances(knob: Knob, current: Scalar, tests: Sequence[Tried], noise: float) -> dict[Scalar, float]:

@@ -23,7 +23,7 @@ def hypothesis(notebook: Notebook, change: Mapping[str, Scalar]) -> tuple[str, t
     if len(steps) > 1:
         return f"{', '.join(steps[:-1])} and {steps[-1]}: in case they help only together", ()
     ((name, new),) = change.items()
-    about = [e for e in notebook.experiments() if list(e.change) == [name]]
+    about = [e for e in notebook.experiments() if list(e.change.knobs) == [name] and not e.edits_code]
     why, records = _why(notebook, notebook.task.knobs[name], current[name], new, about)
     return f"{steps[0]}: {why}", tuple(e.record_id for e in records[-INSPIRATIONS:])
 
@@ -37,23 +37,25 @@ def _why(
     notebook: Notebook, knob: Knob, current: Scalar, new: Scalar, about: list[Experiment]
 ) -> tuple[str, list[Experiment]]:
     """The reason, and the experiments on this knob alone that it rests on."""
-    near = [e for e in about if _near(knob, e.change[knob.name][1], new)]
+    near = [e for e in about if _near(knob, e.change.knobs[knob.name][1], new)]
     keeps = [e for e in near if e.verdict == "keep"]
     if keeps and _near(knob, current, new):
         return f"fine tuning around what {_nodes(keeps)} kept", keeps
     if keeps:
-        where = "" if all(e.change[knob.name][1] == new for e in keeps) else " at similar values"
+        where = "" if all(e.change.knobs[knob.name][1] == new for e in keeps) else " at similar values"
         return f"kept by {_nodes(keeps)}{where}", keeps
-    paid = [e for e in about if e.verdict == "keep" and _same_direction(knob, e.change[knob.name], (current, new))]
+    paid = [
+        e for e in about if e.verdict == "keep" and _same_direction(knob, e.change.knobs[knob.name], (current, new))
+    ]
     if paid:
         return "further in the direction that paid", paid
     if near:
-        tested = near[-1].change[knob.name][1]
+        tested = near[-1].change.knobs[knob.name][1]
         what = "it" if tested == new else show(tested)
         return f"{what} {_found(notebook, near[-1])}, on another recipe", near
-    left = [e for e in about if e.verdict == "keep" and e.change[knob.name][0] == new]
+    left = [e for e in about if e.verdict == "keep" and e.change.knobs[knob.name][0] == new]
     if left:
-        return f"given up for {show(left[-1].change[knob.name][1])}, but on another recipe", left
+        return f"given up for {show(left[-1].change.knobs[knob.name][1])}, but on another recipe", left
     if about and Span.of(knob):
         return "a part of the range that nobody tried", []
     promising = knob.weight(notebook.device_class) >= PROMISING

@@ -9,11 +9,12 @@ import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from agent.entries import Calibration, Entry, Hypothesis, Insight, Pair, Profile, Result
+from agent.packed import edit_sizes
 from gossip.record import Record
-from trainer.task import Metric
+from trainer.task import Task
 
 EventKind = Literal[
     "listening",  # the node can be reached: addresses, and the line to paste on another machine
@@ -34,6 +35,10 @@ EventKind = Literal[
 
 # control, format (text direction among them), surrogates, private use, unassigned, line and paragraph separators
 STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+EditSizes: TypeAlias = Mapping[str, Sequence[int] | None]
+"""Edited file -> how many lines were added and removed; None where that cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,17 @@ def knob_text(value: object) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def change_text(change: Mapping[str, Sequence[object]]) -> str:
-    """`INIT default → normal, DEPTH 2 → 3`."""
-    return ", ".join(f"{knob} {knob_text(old)} → {knob_text(new)}" for knob, (old, new) in sorted(change.items()))
+def change_text(change: Mapping[str, Sequence[object]], edits: EditSizes | None = None) -> str:
+    """`INIT default → normal, DEPTH 2 → 3, train.py +12 −3`. edits: file -> lines added and removed, where known."""
+    knobs = [f"{knob} {knob_text(old)} → {knob_text(new)}" for knob, (old, new) in sorted(change.items())]
+    return ", ".join([*knobs, *(_edit_text(file, size) for file, size in sorted((edits or {}).items()))])
+
+
+def _edit_text(file: str, size: Sequence[int] | None) -> str:
+    if size is None:
+        return f"{file} edited"
+    added, removed = size
+    return f"{file} +{added} −{removed}" if added or removed else f"{file} reordered"
 
 
 def value_text(value: float | None) -> str:
@@ -125,7 +138,7 @@ def of_record(
     me: bytes | None,
     alias: Callable[[bytes], str],
     author_of: Callable[[bytes], bytes | None],
-    metric: Metric,
+    task: Task,
 ) -> Event:
     """The event that a record is. author_of: record id -> its author, where that record is known."""
     own = record.author == me
@@ -136,7 +149,8 @@ def of_record(
             data |= {
                 "verdict": entry.verdict,
                 "change": {knob: list(pair) for knob, pair in entry.change.items()},
-                "metric": metric.name,
+                "edits": edit_sizes(task, entry),
+                "metric": task.metric.name,
                 "value": value,
                 "parent_value": parent_value,
                 "relative": relative_to(value, parent_value),
@@ -155,7 +169,7 @@ def of_record(
                 data["replicates"] = entry.replicates.hex()
                 data["replicates_of"] = alias(origin) if origin else "someone"
         case Calibration():
-            data |= {"values": dict(entry.values), "metric": metric.name}
+            data |= {"values": dict(entry.values), "metric": task.metric.name}
         case Profile():
             data |= {"alias": entry.alias, "device": entry.device, "device_class": entry.device_class}
         case Hypothesis() | Insight():

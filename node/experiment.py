@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.entries import BudgetBody, Pair, RecipeBody, Result, Verdict
+from agent.entries import BudgetBody, Pair, Result, Verdict
 from agent.judge import MAX_SEEDS, judge, smallest_worth
 from agent.notebook import Notebook
+from agent.packed import edits_body, recipe_body
 from node.trials import Trials
 from trainer.device import Device
 from trainer.errors import TrainerError
@@ -147,10 +148,12 @@ async def run_experiment(
             break
 
     metrics: dict[str, Any] = first.metrics if first else {}
+    change = change_between(task, plan.parent, plan.candidate)
     return Result(
-        candidate=RecipeBody(**recipe_to_data(plan.candidate)),
+        candidate=recipe_body(plan.candidate),
         parent=recipe_id(plan.parent),
-        change=change_between(task, plan.parent, plan.candidate),
+        change=dict(change.knobs),
+        edits=edits_body(plan.parent, change),
         pairs=pairs,
         verdict=verdict,
         reason=reason[:200],

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from agent.entries import Result, read, read_if_known
+from agent.packed import edit_sizes, files_of
 from gossip.record import Record
 from node.archive import to_line
 from node.events import change_text, mean_values
@@ -57,7 +58,7 @@ def find_result(state: State, what: str) -> tuple[Record, Result]:
 
 def recipe_of(state: State, result: Result) -> Recipe:
     """The candidate's recipe, checked against the task. Raises the trainer's errors."""
-    return make_recipe(state.task, result.candidate.knobs, result.candidate.files)
+    return make_recipe(state.task, result.candidate.knobs, files_of(result.candidate))
 
 
 def _chosen(state: State, what: str) -> tuple[Record | None, Result | None, Recipe]:
@@ -92,7 +93,7 @@ def _patch(state: State, what: str) -> str:
 def _provenance(state: State, record: Record, result: Result) -> Iterator[str]:
     metric = state.task.metric
     value, parent = mean_values(result.pairs)
-    yield f"arnode: {change_text(result.change)}"
+    yield f"arnode: {change_text(result.change, edit_sizes(state.task, result))}"
     yield f"hypothesis: {result.hypothesis}"
     yield f"task: {state.task.name} {state.task.fingerprint_hex}"
     yield f"budget: {result.budget.amount:g} {result.budget.kind} a trial"
@@ -168,7 +169,7 @@ def _tsv(state: State, what: str) -> str:
                 continue  # nothing to compare with until a parent's trial gave a value
             rows.append(_row(BASELINE_COMMIT, parent, result.peak_memory_mb, "keep", "baseline"))
         if result.verdict == "keep" or what == "all":
-            commit, text = record.id.hex()[:7], change_text(result.change)
+            commit, text = record.id.hex()[:7], change_text(result.change, edit_sizes(state.task, result))
             if value is None:
                 rows.append(_row(commit, 0.0, 0.0, "crash", text))
             else:

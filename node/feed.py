@@ -89,7 +89,13 @@ def _result(event: Event) -> Body:
         figures.append(Text(data["reason"], "red"))
     if data["replicates"]:
         figures.append(Text(f"found by {data['replicates_of']}", "dim"))
-    return mark, word, style, Text(change_text(data["change"])), [*figures, Text(data["id"][:8], "dim")]
+    return (
+        mark,
+        word,
+        style,
+        Text(change_text(data["change"], data.get("edits"))),
+        [*figures, Text(data["id"][:8], "dim")],
+    )
 
 
 def _trial(event: Event) -> Body | None:
@@ -162,7 +168,7 @@ LINES: Final[dict[str, Callable[[Event], Body | None]]] = {
         "★",
         "confirmed",
         "bold yellow",
-        Text(change_text(event.data["change"])),
+        Text(change_text(event.data["change"], event.data.get("edits"))),
         [Text(f"kept by {count(event.data['keepers'], 'node')}"), Text(event.data["id"][:8], "dim")],
     ),
     "trouble": lambda event: ("⚠", "trouble", "yellow", Text(f"{event.data['what']}: {event.data['why']}")),

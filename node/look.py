@@ -14,6 +14,7 @@ from rich.text import Text
 
 from agent.discoveries import Discovery
 from agent.entries import Result, read, read_if_known
+from agent.packed import edit_sizes
 from gossip.record import Record, RecordError, verify
 from node.archive import check_lines, fields_of
 from node.events import change_text, count, percent, printable, relative_to, value_text
@@ -22,6 +23,7 @@ from node.feed import Feed
 from node.home import Home
 from node.state import State, open_state
 from trainer.errors import TrainerError
+from trainer.merge import lines_changed
 from trainer.recipe import BASELINE, unified_diff
 
 POLL_SECONDS: Final = 0.5
@@ -107,7 +109,8 @@ def _discovery(state: State, discovery: Discovery) -> dict[str, Any]:
         "id": discovery.record_id.hex(),
         "author": discovery.author.hex(),
         "alias": state.alias(discovery.author),
-        "change": {knob: list(pair) for knob, pair in discovery.change.items()},
+        "change": {knob: list(pair) for knob, pair in discovery.change.knobs.items()},
+        "edits": {file: lines_changed(*texts) for file, texts in discovery.change.edits.items()},
         "effect": discovery.effect,
         "status": discovery.status,
         "adopters": [author.hex() for author in discovery.adopters],
@@ -141,7 +144,7 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
         found = _table("discovery", "effect", "held by", "status", "found by", "id")
         for row in board["discoveries"]:
             found.add_row(
-                printable(change_text(row["change"])),
+                printable(change_text(row["change"], row["edits"])),
                 value_text(row["effect"]),
                 str(len(row["adopters"])),
                 Text(row["status"], STATUS_STYLES[row["status"]]),
@@ -182,6 +185,8 @@ def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> 
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         body = fields.pop("body")
+        if isinstance(entry, Result):
+            body |= _change_in_words(state, record, entry)
         shown = {name: body[name] for name in TOLD_FIRST if name in body} | fields | body
         for name, value in shown.items():
             if value not in (None, "", [], {}):
@@ -215,11 +220,19 @@ def _diff(state: State, record: Record, result: Result) -> str:
         return f"(the recipe is not one of this task: {error})"
 
 
+def _change_in_words(state: State, record: Record, result: Result) -> dict[str, Any]:
+    """A result's change and candidate as a person reads them: of edited files their names and sizes, not the bytes."""
+    sizes = edit_sizes(state.task, result) if record.task == state.task.fingerprint else dict.fromkeys(result.edits)
+    return {
+        "change": change_text(result.change, sizes),
+        "edits": None,
+        "candidate": {"knobs": result.candidate.knobs, "files": list(result.candidate.files)},
+    }
+
+
 def _field(name: str, value: Any) -> str:
     if name == "time_ms":
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
-    if name == "change":
-        return printable(change_text(value))
     return printable(jsonlib.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))
 
 

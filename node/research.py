@@ -13,8 +13,10 @@ from typing import Final
 
 import trio
 
-from agent.entries import BudgetBody, Calibration, Entry, Presence, RecipeBody, Result
+from agent.entries import BudgetBody, Calibration, Entry, Presence, Result
+from agent.evidence import claim_of
 from agent.judge import MAX_SEEDS
+from agent.packed import recipe_body
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
@@ -24,7 +26,8 @@ from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.state import Show, State
 from node.trials import Trials
 from trainer.knobs import Scalar
-from trainer.recipe import Recipe, apply_change, change_between, recipe_id, recipe_to_data
+from trainer.merge import lines_changed
+from trainer.recipe import Recipe, change_between, recipe_id
 from trainer.trial import Progress, Trial
 
 CLAIM_MS: Final = 10 * 60 * 1000
@@ -64,6 +67,7 @@ class Research:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
         rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
         search = Search(seed=rng.getrandbits(31))
+        self.state.notebook.accept("none")
         with trio.CancelScope(deadline=self.deadline):
             while self.experiments_wanted is None or self.experiments < self.experiments_wanted:
                 try:
@@ -106,7 +110,7 @@ class Research:
                 finder = self.state.alias(found.author)
                 return Plan(
                     best,
-                    apply_change(task, best, found.change),
+                    notebook.onto_best(found),
                     f"what {finder} found holds on this node's best recipe too",
                     "replication",
                     inspired_by=(found.record_id,),
@@ -119,7 +123,7 @@ class Research:
                     self._trouble("search", str(nothing))
                     await trio.sleep(60)  # until then peers may have found something to replicate
                     return None
-                candidate = notebook.on_best(proposal.change)
+                candidate = notebook.on_best(proposal.change, proposal.edits)
                 return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
 
     def _say_once(self, what: str, why: str) -> None:
@@ -134,9 +138,9 @@ class Research:
         except OSError as error:
             self._say_once("plan", f"experiments cannot be noted; one that is cut short starts over ({error})")
         change = change_between(self.state.task, plan.parent, plan.candidate)
-        text = change_text(change)
+        text = change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
         verb = "replicating" if plan.replicates else "exploring"
-        await self.say(f"{verb} {text}", {knob: new for knob, (_, new) in change.items()})
+        await self.say(f"{verb} {text}", claim_of(change))
 
         def on_progress(side: str, number: int, progress: Progress) -> None:
             self.progress(text if side == "candidate" else f"parent, seed {number + 1}", progress)
@@ -176,7 +180,7 @@ class Research:
         device = self.state.device
         await self.publish(
             Calibration(
-                recipe=RecipeBody(**recipe_to_data(recipe)),
+                recipe=recipe_body(recipe),
                 values=values,
                 budget=BudgetBody(kind=task.budget.kind, amount=task.budget.amount),
                 device_class=device.device_class,

@@ -17,6 +17,7 @@ from node.events import Event
 from node.home import Home
 from node.names import alias_of
 from trainer.device import Device, detect
+from trainer.merge import lines_changed
 from trainer.task import Task, load_task
 
 DEFAULT_TASK = "story-cpu"
@@ -67,7 +68,8 @@ class State:
         self._confirmed.add(found.record_id)
         data = {
             "id": found.record_id.hex(),
-            "change": {knob: list(pair) for knob, pair in found.change.items()},
+            "change": {knob: list(pair) for knob, pair in found.change.knobs.items()},
+            "edits": {file: lines_changed(*texts) for file, texts in found.change.edits.items()},
             "keepers": len(found.adopters),
         }
         yield Event("confirmed", record.time_ms, self.alias(found.author), found.author == self.me, data)
@@ -80,7 +82,7 @@ class State:
     def event_of(self, record: Record) -> Event:
         """The event that a record of this log is."""
         return events.of_record(
-            record, read(record), me=self.me, alias=self.alias, author_of=self._authors.get, metric=self.task.metric
+            record, read(record), me=self.me, alias=self.alias, author_of=self._authors.get, task=self.task
         )
 
     def ids_of(self, author: bytes) -> set[bytes]:

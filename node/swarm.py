@@ -93,7 +93,7 @@ def summarise(task: Task, logs: Sequence[Path], since_ms: int) -> Summary:
 
 def _first_keeps(discovery: Discovery, tests: Sequence[Experiment]) -> dict[bytes, int]:
     """When each author first kept the change (milliseconds since 1970)."""
-    change = new_values(discovery.new_values)
+    change = new_values(discovery.change)
     keeps = {discovery.author: discovery.time_ms}
     for test in tests:
         if test.verdict == "keep" and (test.result.replicates == discovery.record_id or test.new_values == change):

@@ -9,7 +9,7 @@ import ast
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from trainer.errors import KnobError
@@ -51,24 +51,26 @@ def rewrite(source: str, values: Mapping[str, Constant]) -> str:
         KnobError: a name is not a constant of the source (see `read`), or a value has no literal.
     """
     constants, bindings = _parse(source)
-    data = source.encode()
-    starts = [0]
-    for line in data.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    edits: list[tuple[int, int, bytes]] = []
+    texts: dict[str, bytes] = {}
     for name, value in values.items():
         if name not in constants:
             raise KnobError(_why_not(name, bindings[name]))
-        node, old = constants[name]
         text = literal(value)
         # repr tells 1 from True from 1.0, and 0.0 from -0.0, where == does not.
-        if repr(old) != repr(value):
-            begin = starts[node.lineno - 1] + node.col_offset
-            end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-            edits.append((begin, end, text.encode()))
-    for begin, end, replacement in sorted(edits, reverse=True):
-        data = data[:begin] + replacement + data[end:]
-    return data.decode()
+        if repr(constants[name][1]) != repr(value):
+            texts[name] = text.encode()
+    return _replaced(source, {constants[name][0]: text for name, text in texts.items()})
+
+
+def respell(source: str, model: str, names: Iterable[str]) -> str:
+    """The source with the named constants written as `model` writes them; those that either lacks stay as they are.
+
+    Raises:
+        KnobError: one of the two is not valid Python.
+    """
+    constants, models = _parse(source)[0], _parse(model)[0]
+    shared = [name for name in names if name in constants and name in models]
+    return _replaced(source, {constants[name][0]: _segment(model, models[name][0]) for name in shared})
 
 
 def literal(value: Constant) -> str:
@@ -110,10 +112,37 @@ def _parse(source: str) -> tuple[dict[str, tuple[ast.expr, Constant]], Counter[s
                 pass
             case _:
                 continue
-        value = _evaluate(node)
+        try:
+            value = _evaluate(node)
+        except RecursionError:
+            continue  # a sum of a thousand terms is no knob
         if value is not None and bindings[name] == 1:
             constants[name] = (node, value)
     return constants, bindings
+
+
+def _span(data: bytes, node: ast.expr) -> tuple[int, int]:
+    """Where a node's text begins and ends in the encoded source."""
+    starts = [0]
+    for line in data.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    last = (node.end_lineno or node.lineno) - 1
+    return starts[node.lineno - 1] + node.col_offset, starts[last] + (node.end_col_offset or 0)
+
+
+def _segment(source: str, node: ast.expr) -> bytes:
+    data = source.encode()
+    begin, end = _span(data, node)
+    return data[begin:end]
+
+
+def _replaced(source: str, texts: Mapping[ast.expr, bytes]) -> str:
+    """The source with the text of these nodes replaced."""
+    data = source.encode()
+    edits = [(*_span(data, node), text) for node, text in texts.items()]
+    for begin, end, replacement in sorted(edits, reverse=True):
+        data = data[:begin] + replacement + data[end:]
+    return data.decode()
 
 
 def _bindings(module: ast.Module) -> Counter[str]:

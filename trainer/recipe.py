@@ -1,7 +1,9 @@
 """A recipe: what differs from the task's program. Identity, changes, the program it makes, and diffs.
 
 Recipes are canonical: only what differs from the defaults, in sorted order, each value in its knob's own
-type. So two nodes that mean the same program have the same `recipe_id`.
+type. So two nodes that mean the same program have the same `recipe_id`. In an edited file the knobs stand with the
+task's own values, spelled as the task spells them, and a recipe's values are put there as in any other: so edits and
+knob changes go together in any order.
 """
 
 import difflib
@@ -10,17 +12,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypedDict
+from functools import lru_cache
+from typing import TypedDict
 
 import msgpack
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, RecipeError
-from trainer.knobs import Scalar
+from trainer.knobs import Constant, Scalar
+from trainer.merge import lines_of, merge
 from trainer.task import Task
-
-Change: TypeAlias = Mapping[str, tuple[Scalar, Scalar]]
-"""Knob name to (old value, new value)."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_KNOBS = 256
@@ -53,6 +54,22 @@ BASELINE = Recipe()
 """The task's program as it is."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """The difference between two recipes.
+
+    Attributes:
+        knobs: name to (old value, new value).
+        edits: file to (old text, new text).
+    """
+
+    knobs: Mapping[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+    edits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.knobs) + len(self.edits)
+
+
 def recipe_id(recipe: Recipe) -> bytes:
     """SHA-256 (32 bytes) of the recipe's canonical msgpack form."""
     return hashlib.sha256(msgpack.packb(recipe_to_data(recipe))).digest()
@@ -76,11 +93,39 @@ def make_recipe(task: Task, knobs: Mapping[str, object], files: Mapping[str, str
             checked[name] = accepted
     edited: dict[str, str] = {}
     for name, text in (files or {}).items():
-        if name not in task.editable:
-            raise RecipeError(f"{name} is not editable in {task.name}; editable: {', '.join(task.editable)}")
+        _check_editable(task, name)
         if text != task.files[name]:
             edited[name] = text
     return Recipe(checked, edited)
+
+
+def _check_editable(task: Task, name: str) -> None:
+    if name not in task.editable:
+        raise RecipeError(f"{name} is not editable in {task.name}; editable: {', '.join(task.editable)}")
+
+
+def _settled(task: Task, name: str, text: str) -> tuple[str, dict[str, Scalar]]:
+    """A file's text with the task's own knob values, spelled as the task does, and the values that stood there.
+
+    A knob that the text lacks, or sets to what the task does not allow, is a part of the edit like any other line.
+    """
+    own, theirs = _constants(task.files[name]), _constants(text)
+    found = {}
+    for knob in theirs.keys() & own.keys() & task.knobs.keys():
+        try:
+            found[knob] = task.knobs[knob].check(theirs[knob])
+        except KnobError:
+            continue
+    return (constants.respell(text, task.files[name], found) if found else text), found
+
+
+@lru_cache(maxsize=64)
+def _constants(source: str) -> Mapping[str, Constant]:
+    """The constants of a source; none where it is not Python."""
+    try:
+        return constants.read(source)
+    except KnobError:
+        return {}
 
 
 def values(task: Task, recipe: Recipe) -> dict[str, Scalar]:
@@ -88,26 +133,30 @@ def values(task: Task, recipe: Recipe) -> dict[str, Scalar]:
     return {name: recipe.knobs.get(name, knob.default) for name, knob in task.knobs.items()}
 
 
-def change_between(task: Task, parent: Recipe, candidate: Recipe) -> dict[str, tuple[Scalar, Scalar]]:
-    """The knobs on which two recipes differ, as (parent's value, candidate's value).
-
-    Raises:
-        RecipeError: the recipes differ in edited files, which is no change of knobs.
-    """
-    if parent.files != candidate.files:
-        raise RecipeError("the recipes differ in edited files; such a change is a diff, not a set of knobs")
+def change_between(task: Task, parent: Recipe, candidate: Recipe) -> Change:
+    """The knobs and files on which two recipes differ, as (parent's, candidate's)."""
     old, new = values(task, parent), values(task, candidate)
-    return {name: (old[name], new[name]) for name in task.knobs if old[name] != new[name]}
+    before, after = ({**task.files, **recipe.files} for recipe in (parent, candidate))
+    return Change(
+        {name: (old[name], new[name]) for name in task.knobs if old[name] != new[name]},
+        {name: (before[name], after[name]) for name in sorted(task.editable) if before[name] != after[name]},
+    )
 
 
 def apply_change(task: Task, recipe: Recipe, change: Change) -> Recipe:
-    """The recipe with a change's new values set, whatever the values were before.
+    """The recipe with a change's new values set, whatever the values were before, and its edits merged in.
 
     Raises:
         KnobError: the task has no such knob, or the new value is not allowed.
+        MergeConflict: the recipe has changed the same lines in another way.
+        RecipeError: a file is not editable.
     """
-    new_values = {name: new for name, (_, new) in change.items()}
-    return make_recipe(task, {**recipe.knobs, **new_values}, recipe.files)
+    knobs = {**recipe.knobs, **{name: new for name, (_, new) in change.knobs.items()}}
+    files = dict(recipe.files)
+    for name, (old, new) in change.edits.items():
+        _check_editable(task, name)
+        files[name], _ = _settled(task, name, merge(name, old, new, files.get(name, task.files[name])))
+    return make_recipe(task, knobs, files)
 
 
 def materialise(task: Task, recipe: Recipe) -> dict[str, str]:
@@ -121,13 +170,14 @@ def materialise(task: Task, recipe: Recipe) -> dict[str, str]:
     files = {**task.files, **recipe.files}
     if not recipe.knobs:
         return files
-    homes = {name: constants.read(files[name]) for name in task.editable}
     unplaced = set(recipe.knobs)
-    for file, held in homes.items():
-        mine = {name: value for name, value in recipe.knobs.items() if name in held}
+    for file in task.editable:
+        mine = {name: value for name, value in recipe.knobs.items() if name in _constants(files[file])}
         files[file] = constants.rewrite(files[file], mine)
         unplaced -= mine.keys()
     if unplaced:
+        for text in recipe.files.values():
+            constants.read(text)  # says so if it is not Python at all
         raise KnobError(
             f"the edited program has no module-level constant {', '.join(sorted(unplaced))}; "
             "keep the knobs that the recipe sets"
@@ -154,19 +204,13 @@ def recipe_from_program(task: Task, files: Mapping[str, str]) -> Recipe:
         if name not in task.editable and text != task.files[name]:
             allowed = ", ".join(task.editable)
             raise RecipeError(f"{name} is fixed in {task.name} and was changed; only {allowed} may be")
-    edited = {name: text for name, text in files.items() if text != task.files[name]}
-    try:
-        found: dict[str, object] = {}
-        for text in edited.values():
-            found |= {name: value for name, value in constants.read(text).items() if name in task.knobs}
-        recipe = make_recipe(task, found)
-        made = materialise(task, recipe)
-        if all(_respelled(text) == _respelled(made[name]) for name, text in edited.items()):
-            return recipe
-    except KnobError:
-        # A knob is gone, or has a value that the task does not list: then this is an edit of code.
-        pass
-    return make_recipe(task, {}, edited)
+    found: dict[str, Scalar] = {}
+    edited = {}
+    for name, text in files.items():
+        if name in task.editable:
+            edited[name], knobs = _settled(task, name, text)
+            found |= knobs
+    return make_recipe(task, found, edited)
 
 
 def unified_diff(task: Task, parent: Recipe, candidate: Recipe, header_lines: Sequence[str] = ()) -> str:
@@ -179,7 +223,7 @@ def unified_diff(task: Task, parent: Recipe, candidate: Recipe, header_lines: Se
     hunks = [
         line
         for name in sorted(after)
-        for line in difflib.unified_diff(_lines(before[name]), _lines(after[name]), f"a/{name}", f"b/{name}")
+        for line in difflib.unified_diff(lines_of(before[name]), lines_of(after[name]), f"a/{name}", f"b/{name}")
     ]
     if not hunks:
         return ""
@@ -235,15 +279,3 @@ def _is_scalar(value: object) -> bool:
 def _is_text(value: object, limit: int) -> bool:
     # A lone surrogate can come out of JSON and cannot be hashed or written.
     return isinstance(value, str) and len(value) <= limit and not _SURROGATE.search(value)
-
-
-def _respelled(source: str) -> str:
-    """The source with every constant's literal written in one way, so that 2**19 equals 524288."""
-    held = constants.read(source)
-    return constants.rewrite(constants.rewrite(source, dict.fromkeys(held, "")), held)
-
-
-def _lines(text: str) -> list[str]:
-    """Lines with their ends. Only the newline ends a line for git, unlike for `str.splitlines`."""
-    parts = text.split("\n")
-    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])

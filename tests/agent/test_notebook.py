@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent import entries
 from agent.entries import NO_TASK, Calibration, Entry, Profile, RecipeBody, Result
 from agent.notebook import Notebook
+from agent.packed import pack
 from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.world import BUDGET, DEVICE_CLASS, identity, make_result, make_swarm, make_task
@@ -242,7 +243,7 @@ def test_budgets_of_seconds_compare_only_inside_a_device_class(device_class: str
         {"change": {"NO_SUCH_KNOB": (1, 2)}},
         {"change": {}},
         {"candidate": RecipeBody(knobs={"INIT": "nonsense"})},
-        {"candidate": RecipeBody(files={"evaluate.py": "cheat"})},
+        {"candidate": RecipeBody(files={"evaluate.py": pack("cheat")})},
         {"pairs": [entries.Pair(seed=0, candidate=1.1, parent=1.0)]},
         {"pairs": [entries.Pair(seed=0, candidate=-1e300, parent=1.0)]},
     ],

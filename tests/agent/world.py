@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import entries
 from agent.discoveries import Discovery
-from agent.entries import BudgetBody, Calibration, Pair, RecipeBody, Result
+from agent.entries import BudgetBody, Calibration, Pair, Result
 from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
 from agent.notebook import Notebook
+from agent.packed import edits_body, recipe_body
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import Proposal, Proposer
 from agent.sampler import options
@@ -122,10 +123,12 @@ def make_result(
     **more: object,
 ) -> Result:
     """pairs: seed -> (candidate's value, parent's value)."""
+    change = change_between(task, parent, candidate)
     fields = {
-        "candidate": RecipeBody(knobs=dict(candidate.knobs), files=dict(candidate.files)),
+        "candidate": recipe_body(candidate),
         "parent": recipe_id(parent),
-        "change": change_between(task, parent, candidate),
+        "change": change.knobs,
+        "edits": edits_body(parent, change),
         "pairs": [Pair(seed=seed, candidate=c, parent=p) for seed, (c, p) in pairs.items()],
         "verdict": verdict,
         "budget": BUDGET,
@@ -196,7 +199,7 @@ class Node:
         seeds = [seed_of(self.signer.author, recipe, k) for k in range(MAX_SEEDS)]
         seconds = TRIAL_SECONDS * sum(self.notebook.own_trials(recipe, seed) is None for seed in seeds)
         calibration = Calibration(
-            recipe=RecipeBody(knobs=dict(recipe.knobs)),
+            recipe=recipe_body(recipe),
             values={str(seed): trial(self.task, recipe, seed) for seed in seeds},
             budget=BUDGET,
             device_class=DEVICE_CLASS,

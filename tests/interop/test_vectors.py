@@ -10,7 +10,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from agent.entries import check
+from agent.entries import Result, check, read
+from agent.evidence import read_experiment
+from agent.packed import unpack
 from gossip.invite import decode as decode_invite
 from gossip.record import DOMAIN, RecordError, decode, pack_body, sign
 from tests.interop import vectors
@@ -47,10 +49,10 @@ def test_a_record_is_made_and_read_byte_by_byte(name: str) -> None:
     raw = bytes.fromhex(held["record"])
     made = sign(ME, held["kind"], untyped(held["task"]), held["time_ms"], pack_body(untyped(held["body"])))
     assert made.raw == raw
-    read = decode(raw, held["time_ms"])
-    check(read)
-    assert read.id.hex() == held["id"]
-    assert read.value() == untyped(held["body"])
+    back = decode(raw, held["time_ms"])
+    check(back)
+    assert back.id.hex() == held["id"]
+    assert back.value() == untyped(held["body"])
 
 
 @pytest.mark.parametrize("name", names("refused"))
@@ -75,6 +77,23 @@ def test_a_fingerprint_is_the_hash_of_what_the_page_says(tmp_path: Path) -> None
     assert task.fingerprint_hex == HELD["task"]["fingerprint"]
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_packed_text_is_read(number: int) -> None:
+    held = HELD["packed"][number]
+    assert unpack(bytes.fromhex(held["packed"]), like=held["dictionary"]) == held["text"]
+
+
+def test_the_result_that_edits_code_counts(tmp_path: Path) -> None:
+    task = vectors.tiny_task(tmp_path)
+    record = decode(bytes.fromhex(entry("records", "a result that edits code")["record"]), vectors.TIME_MS)
+    result = read(record)
+    assert isinstance(result, Result)
+    experiment = read_experiment(task, record, result)
+    assert experiment is not None
+    assert experiment.parent.files == {"main.py": vectors.OLD}
+    assert experiment.candidate.files == {"main.py": vectors.EDITED}
+
+
 def test_an_invite_says_what_it_was_made_of() -> None:
     assert decode_invite(HELD["invite"]["text"], now=0) == vectors.INVITE
 
@@ -82,7 +101,7 @@ def test_an_invite_says_what_it_was_made_of() -> None:
 def test_javascript_makes_and_refuses_the_same(folder: Path) -> None:
     done = run_script(folder, "vectors.mjs")
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {part: len(HELD[part]) for part in ("records", "refused", "recipes")}
+    counts = {part: len(HELD[part]) for part in ("records", "refused", "recipes", "packed")}
     assert json.loads(done.stdout.splitlines()[-1]) == counts | {"task": 1, "invite": 1}
 
 

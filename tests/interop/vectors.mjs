@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { inflateSync } from 'node:zlib'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { encode } from './canonical.mjs'
@@ -27,6 +28,10 @@ for (const { name, record } of vectors.refused) {
   assert.throws(() => readRecord(Buffer.from(record, 'hex'), 1_700_000_000_000), Error, name)
 }
 for (const { recipe, id } of vectors.recipes) assert.equal(hex(recipeId(typed(recipe))), id)
+for (const { packed, dictionary, text } of vectors.packed) {
+  const options = dictionary ? { dictionary: Buffer.from(dictionary).subarray(-32768) } : {}
+  assert.equal(inflateSync(Buffer.from(packed, 'hex'), options).toString(), text)
+}
 assert.equal(hex(sha256(encode(typed(vectors.task.canonical)))), vectors.task.fingerprint)
 
 const { text, ...said } = vectors.invite
@@ -34,5 +39,6 @@ assert.deepEqual(readInvite(text), said)
 assert.throws(() => readInvite(text.slice(0, -1) + 'a'), /damaged/)
 
 console.log(JSON.stringify({
-  records: vectors.records.length, refused: vectors.refused.length, recipes: vectors.recipes.length, task: 1, invite: 1
+  records: vectors.records.length, refused: vectors.refused.length, recipes: vectors.recipes.length,
+  packed: vectors.packed.length, task: 1, invite: 1
 }))

@@ -32,6 +32,14 @@ PROGRAM: Final = {
     "main.py": 'WIDTH = 2**5\nRATE = 0.5\nTIED = True\nNORM = "layer"\nprint("---")\nprint(f"loss: {RATE / WIDTH}")\n',
     "data.py": "# é, 漢 and 𝔘 are hashed as UTF-8\n",
 }
+# Packed once: another zlib may pack otherwise, and what it makes is as good.
+EDITED: Final = PROGRAM["main.py"].replace("RATE / WIDTH", "RATE / WIDTH**2")
+PACKED: Final = bytes.fromhex(
+    "78da0bf77409f150b05530d2d232e50a720c7105b20df44cb9423c5d5d80cc90a2d2542e3fff205f205b2927b132b54889aba02833af4443"
+    "495757574913ca4953cac92f2eb652a8069ba0af100e32554bcba816a80200d29b19b3"
+)
+OLD: Final = PROGRAM["main.py"].replace("RATE / WIDTH", "RATE / (WIDTH + 1)")
+PACKED_OLD: Final = bytes.fromhex("78f9d29b19b30ba7890d1a1063b5150c35419600001ec21a1a")
 TASK_FILE: Final = """\
 name = "tiny"
 title = "left out of the fingerprint"
@@ -179,6 +187,25 @@ def bodies(task: Task) -> dict[str, tuple[str, bytes, dict[str, Any]]]:
                 **machine,
             },
         ),
+        "a result that edits code": (
+            "result",
+            task.fingerprint,
+            {
+                "candidate": {"knobs": {"TIED": False}, "files": {"main.py": PACKED}},
+                "parent": recipe_id(Recipe({}, {"main.py": OLD})),
+                "change": {"TIED": [True, False]},
+                "edits": {"main.py": PACKED_OLD},
+                "pairs": [{"seed": 7, "candidate": 0.0005, "parent": 0.0156}],
+                "verdict": "keep",
+                "effect": 0.0151,
+                "budget": budget,
+                "integrity": "audited",
+                "seconds": 12.25,
+                "program": program_sha256(PROGRAM | {"main.py": EDITED.replace("True", "False")}),
+                "proposer": "person",
+                **machine,
+            },
+        ),
         "profile": ("profile", NO_TASK, {"alias": "zoë", "software": {}, **machine}),
         "presence": (
             "presence",
@@ -275,6 +302,10 @@ def made(folder: Path) -> dict[str, Any]:
         "records": records,
         "refused": [{"name": name, "record": raw.hex()} for name, raw in refused().items()],
         "recipes": [{"recipe": typed(recipe_to_data(r)), "id": recipe_id(r).hex()} for r in recipes],
+        "packed": [
+            {"packed": PACKED.hex(), "dictionary": "", "text": EDITED},
+            {"packed": PACKED_OLD.hex(), "dictionary": EDITED, "text": OLD},
+        ],
         "task": {
             "files": PROGRAM,
             "task.toml": TASK_FILE,

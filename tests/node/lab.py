@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
-from agent.entries import BudgetBody, Entry, Pair, Profile, RecipeBody, Result, Verdict, write
+from agent.entries import BudgetBody, Entry, Pair, Profile, Result, Verdict, write
+from agent.packed import edits_body, recipe_body
 from gossip.identity import Identity, load_or_create
 from gossip.log import Log
 from gossip.record import Record
@@ -115,15 +116,18 @@ class Lab:
         values: tuple[float | None, float | None] = (2.0, 2.7),
         replicates: bytes | None = None,
         hypothesis: str = "because",
+        files: dict[str, str] | None = None,
     ) -> Result:
-        """A result of that candidate."""
-        candidate = make_recipe(self.task, {**parent.knobs, **knobs})
+        """A result of that candidate. files: what it edits, beside the knobs that it sets."""
+        candidate = make_recipe(self.task, {**parent.knobs, **knobs}, {**parent.files, **(files or {})})
         value, before = values
+        change = change_between(self.task, parent, candidate)
         effect = before - value if value is not None and before is not None else None
         return Result(
-            candidate=RecipeBody(knobs=dict(candidate.knobs)),
+            candidate=recipe_body(candidate),
             parent=recipe_id(parent),
-            change=change_between(self.task, parent, candidate),
+            change=dict(change.knobs),
+            edits=edits_body(parent, change),
             pairs=[Pair(seed=7, candidate=value, parent=before)],
             verdict=verdict,
             reason="crash: zeros never learn" if verdict == "crash" else "",

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import subprocess
+from itertools import permutations
 from pathlib import Path
 
 import msgpack
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.trainer.toys import KNOB_TASK, KNOBS, PROGRAM, toy_task
 from trainer.errors import KnobError, RecipeError
 from trainer.knobs import Scalar
+from trainer.merge import MergeConflict
 from trainer.recipe import (
     BASELINE,
     Recipe,
@@ -58,8 +60,8 @@ def test_two_recipes_have_one_id_exactly_when_they_make_one_program(a: Recipe, b
 def test_a_change_leads_from_the_parent_to_the_candidate(parent: Recipe, candidate: Recipe) -> None:
     change = change_between(KNOB_TASK, parent, candidate)
     assert apply_change(KNOB_TASK, parent, change) == candidate
-    assert (change == {}) == (parent == candidate)
-    assert all(old != new for old, new in change.values())
+    assert bool(change) == (parent != candidate)
+    assert all(old != new for old, new in change.knobs.values())
 
 
 @given(recipes)
@@ -162,8 +164,59 @@ def test_knobs_are_set_in_the_edited_file() -> None:
     without = make_recipe(KNOB_TASK, {"SIZE": 3}, {"train.py": "print(1)\n"})
     with pytest.raises(KnobError, match="edited program has no module-level constant SIZE"):
         materialise(KNOB_TASK, without)
-    with pytest.raises(RecipeError, match="differ in edited files"):
+
+
+EDITS = (
+    PROGRAM,
+    PROGRAM.replace("SIZE * RATE", "SIZE + RATE"),
+    PROGRAM.replace("# a toy program", "import math"),
+    PROGRAM.replace("# a toy program", "import math").replace("SIZE * RATE", "math.sqrt(SIZE) * RATE"),
+    "print(1)\n",
+)
+coded = st.builds(
+    lambda values, text: make_recipe(KNOB_TASK, values, {"train.py": text}), settings, st.sampled_from(EDITS)
+)
+
+
+@given(coded, coded)
+def test_a_change_with_edits_leads_from_the_parent_to_the_candidate(parent: Recipe, candidate: Recipe) -> None:
+    change = change_between(KNOB_TASK, parent, candidate)
+    assert apply_change(KNOB_TASK, parent, change) == candidate
+    assert bool(change) == (parent != candidate)
+    assert bool(change.edits) == (parent.files != candidate.files)
+
+
+@given(settings, st.sampled_from(EDITS[:-1]))
+def test_an_edit_and_knob_values_in_one_program_are_told_apart(values: dict[str, Scalar], text: str) -> None:
+    recipe = make_recipe(KNOB_TASK, values, {"train.py": text})
+    assert recipe_from_program(KNOB_TASK, materialise(KNOB_TASK, recipe)) == recipe
+
+
+def test_edits_of_different_places_and_knob_changes_go_together_in_any_order() -> None:
+    steps = [
         change_between(KNOB_TASK, BASELINE, recipe)
+        for recipe in (
+            make_recipe(KNOB_TASK, {}, {"train.py": EDITS[1]}),
+            make_recipe(KNOB_TASK, {}, {"train.py": EDITS[2]}),
+            make_recipe(KNOB_TASK, {"SIZE": 64}),
+        )
+    ]
+    made = set()
+    for order in permutations(steps):
+        recipe = BASELINE
+        for step in order:
+            recipe = apply_change(KNOB_TASK, recipe, step)
+        made.add(materialise(KNOB_TASK, recipe)["train.py"])
+    (program,) = made
+    assert program == EDITS[1].replace("# a toy program", "import math").replace("2**4", "64")
+
+
+def test_an_edit_of_what_was_edited_otherwise_is_a_conflict_that_names_file_and_line() -> None:
+    mine = make_recipe(KNOB_TASK, {}, {"train.py": PROGRAM.replace("SIZE * RATE", "SIZE - RATE")})
+    theirs = change_between(KNOB_TASK, BASELINE, make_recipe(KNOB_TASK, {}, {"train.py": EDITS[1]}))
+    with pytest.raises(MergeConflict, match=r"changes train\.py where it was changed already \(line 8\)") as caught:
+        apply_change(KNOB_TASK, mine, theirs)
+    assert (caught.value.file, caught.value.lines) == ("train.py", (8,))
 
 
 def git(folder: Path, *arguments: str) -> None:
