@@ -36,7 +36,7 @@ PEAKS = (
 
 
 def accelerates(device: torch.device) -> bool:
-    """Whether the device computes beside the processor: then batches are made ahead, and the first steps are warm-up."""
+    """Whether the device computes beside the processor: then batches are made ahead, and first steps only warm up."""
     return device.type != "cpu"
 
 

@@ -1,9 +1,9 @@
 """Gets training text to the device: documents packed into rows, batches made ahead while the device computes."""
 
 import bisect
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -43,47 +43,31 @@ def best_fit(documents: Iterator[Tokens], length: int) -> Iterator[Tokens]:
 class Batches:
     """Batches on a device, made ahead in a thread; on a CPU, which has no time to spare, made when asked for.
 
-    make: makes a batch (a tuple of tensors) when the given fraction of the budget is spent; ahead of time it is told
-    the last fraction that was asked for.
+    make: makes inputs and targets when the given fraction of the budget is spent; ahead of time it is told the last
+    fraction that was asked for.
     """
 
     def __init__(self, make: Callable[[float], tuple[Tensor, Tensor]], device: torch.device, *, ahead: bool) -> None:
         self.make, self.device = make, device
-        self.fraction = 0.0
-        self.made: queue.Queue[tuple[Tensor, Tensor] | Exception] = queue.Queue(AHEAD)
-        self.stopped = False
-        self.thread = threading.Thread(target=self._make_ahead, daemon=True) if ahead else None
-        if self.thread is not None:
-            self.thread.start()
+        self.thread = ThreadPoolExecutor(1) if ahead else None
+        self.coming = deque(self.thread.submit(self._pinned, 0.0) for _ in range(AHEAD)) if self.thread else deque()
 
     def next(self, fraction: float) -> tuple[Tensor, Tensor]:
         """The next batch. Raises what making it raised."""
         if self.thread is None:
             inputs, targets = self.make(fraction)
         else:
-            self.fraction = fraction
-            made = self.made.get()
-            if isinstance(made, Exception):
-                raise made
-            inputs, targets = made
+            inputs, targets = self.coming.popleft().result()
+            self.coming.append(self.thread.submit(self._pinned, fraction))
         return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
 
     def close(self) -> None:
         """End the thread."""
-        self.stopped = True
-        while self.thread is not None and self.thread.is_alive():
-            try:
-                self.made.get(timeout=0.01)
-            except queue.Empty:
-                continue
+        if self.thread is not None:
+            self.thread.shutdown(cancel_futures=True)
 
-    def _make_ahead(self) -> None:
-        while not self.stopped:
-            try:
-                inputs, targets = self.make(self.fraction)
-                if self.device.type == "cuda":  # pinned memory is copied while the card computes
-                    inputs, targets = inputs.pin_memory(), targets.pin_memory()
-                self.made.put((inputs, targets))
-            except Exception as error:  # told to whoever waits for the batch
-                self.made.put(error)
-                return
+    def _pinned(self, fraction: float) -> tuple[Tensor, Tensor]:
+        inputs, targets = self.make(fraction)
+        if self.device.type == "cuda":  # pinned memory is copied while the card computes
+            return inputs.pin_memory(), targets.pin_memory()
+        return inputs, targets

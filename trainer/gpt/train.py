@@ -29,7 +29,7 @@ WIDTH = 96                    # of the residual stream
 HEADS = 4                     # of attention, in each block; WIDTH / HEADS must be even
 MLP_RATIO = 4                 # hidden width of the MLP over WIDTH (swiglu takes 2/3 of it, for equal parameters)
 ACTIVATION = "gelu"           # gelu, relu2 (squared ReLU), swiglu
-NORM = "layernorm"            # layernorm, rmsnorm, unit (rmsnorm without gains), none; before attention, MLP, unembedding
+NORM = "layernorm"            # layernorm, rmsnorm, unit (that without gains), none; before attention, MLP, unembedding
 EMBED_NORM = False            # and after the embedding
 POSITIONS = "learned"         # learned (added to the embeddings), rope (rotates queries and keys)
 ROPE_BASE = 10000.0           # longest wavelength of rope, over 2 pi
@@ -57,7 +57,7 @@ UNEMBEDDING_LR = 0.001        # the last matrix, unless TIED
 MATRIX_LR = 0.001             # the blocks' matrices
 SCALAR_LR = 0.001             # gains, biases and lambdas
 RESIDUAL_LR = 1.0             # of the residual lambdas, over SCALAR_LR
-LR_WIDTH = 0                  # rates of embeddings and unembedding are for this width, and go as 1 / sqrt(WIDTH); 0: any
+LR_WIDTH = 0                  # (un)embeddings' rates are for this width, and go as 1 / sqrt(WIDTH); 0: for any
 BETA1 = 0.9                   # AdamW's and Muon's momentum
 BETA2 = 0.999                 # AdamW's second moment
 EPS = 1e-08                   # AdamW's
@@ -281,7 +281,7 @@ def orthogonalised(g: Tensor) -> Tensor:
 
 
 def polar(g: Tensor) -> Tensor:
-    """As orthogonalised, of a stack of matrices, in bfloat16 on an accelerator, by Polar Express (Amsel et al., 2025)."""
+    """As orthogonalised, of a stack, in the device's precision, by Polar Express (Amsel et al., 2025)."""
     x = g.to(precision(g.device))
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-6)
     tall = g.shape[-2] > g.shape[-1]
@@ -295,8 +295,8 @@ def polar(g: Tensor) -> Tensor:
 def normuon(p: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: Any, decay: Any, beta1: Any) -> Tensor:
     """A stack of matrices after a step of NorMuon (Li et al., 2025); m and v, their moments, are updated in place.
 
-    Rows (columns of wide matrices) of the orthogonal update are divided by their running size, its norm is kept. Weights
-    decay where that goes the update's way (cautious: Chen et al., 2025).
+    Rows (columns of wide matrices) of the orthogonal update are divided by their running size; its norm is kept.
+    Weights decay where that goes the update's way (cautious: Chen et al., 2025).
     """
     m.lerp_(g, 1 - beta1)
     update = polar(torch.lerp(g, m, beta1))
