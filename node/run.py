@@ -12,11 +12,11 @@ from node.export import find_result, recipe_of
 from node.feed import Feed, feed_console
 from node.home import Home, data_cache
 from node.state import open_state, remembered_task
-from node.trials import sandbox_or_none
+from node.trials import run_recipe, sandbox_or_none
 from trainer.data import prepare_data
-from trainer.recipe import Recipe, make_recipe, materialise, recipe_from_data, recipe_from_program, recipe_id
+from trainer.recipe import Recipe, make_recipe, recipe_from_data, recipe_from_program, recipe_id
 from trainer.task import Task, load_task
-from trainer.trial import Progress, Trial, run_trial
+from trainer.trial import Progress, Trial
 
 DEFAULT_SEED: Final = 1
 
@@ -56,9 +56,9 @@ async def run_trials(
             def on_progress(progress: Progress, seed: int = seed) -> None:
                 feed.progress(f"seed {seed}", progress.fraction, progress.loss, progress.tokens_per_second)
 
-            trial = await run_trial(
+            trial = await run_recipe(
                 job.task,
-                materialise(job.task, job.recipe),
+                job.recipe,
                 seed,
                 workspace=Path(workspace),
                 data=data,

@@ -20,6 +20,7 @@ import trio
 from gossip.database import WAIT_SECONDS, failure_of, move_aside, words_for
 from trainer.device import Device
 from trainer.errors import SandboxError
+from trainer.integrity import level
 from trainer.recipe import Recipe, materialise, program_sha256
 from trainer.sandbox import Sandbox, find_sandbox
 from trainer.task import Task
@@ -51,6 +52,33 @@ async def sandbox_or_none(note: Callable[[str], object]) -> Sandbox | None:
     if sandbox.weaker_because:
         note(f"A weaker sandbox: {sandbox.weaker_because}. Peers' code is not run.")
     return sandbox
+
+
+async def run_recipe(
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    *,
+    workspace: Path,
+    data: Path | None,
+    sandbox: Sandbox | None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trial:
+    """Run a recipe once, in the way that its integrity asks for: edited code is scored from outside where it can be.
+
+    Raises:
+        SandboxError: the recipe has edited code, and there is no sandbox to run it in.
+    """
+    files = materialise(task, recipe)
+    if recipe.files and sandbox is None:
+        raise SandboxError("edited code runs in a sandbox only, and there is none here; `arnode doctor` says why")
+    if level(task, recipe) == "audited" and sandbox is not None:
+        from trainer.audit import run_audited  # loads numpy, which a node that only relays does without
+
+        return await run_audited(
+            task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress
+        )
+    return await run_trial(task, files, seed, workspace=workspace, data=data, on_progress=on_progress, sandbox=sandbox)
 
 
 class Trials:
@@ -97,9 +125,9 @@ class Trials:
         if known is not None:
             await trio.lowlevel.checkpoint()
             return known
-        trial = await run_trial(
+        trial = await run_recipe(
             self.task,
-            materialise(self.task, recipe),
+            recipe,
             seed,
             workspace=self._workspace(),
             data=self._data,

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from trainer.errors import SandboxError
@@ -49,6 +50,7 @@ class Bubblewrap:
         files: Mapping[str, Path],
         data: Path | None,
         others: Sequence[Path] = (),
+        outputs: Mapping[str, Path] = MappingProxyType({}),
         environment: Mapping[str, str],
         disk_mb: int,
         tasks: int,
@@ -61,6 +63,7 @@ class Bubblewrap:
             files: what lies in JOB, by name, read-only.
             data: what lies at DATA, read-only.
             others: what lies at its own path, read-only.
+            outputs: files in JOB, by name, that may be written and outlive the program; each exists.
             disk_mb: size of JOB beside those, in MB.
             tasks: how many processes and threads it may have at once.
             filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
@@ -85,6 +88,8 @@ class Bubblewrap:
             words += _bind(path, path)
         for name, file in files.items():
             words += _bind(str(file), f"{JOB}/{name}")
+        for name, file in outputs.items():
+            words += ["--bind", str(file), f"{JOB}/{name}"]
         if data is not None:
             words += _bind(str(data), DATA)
         for other in others:

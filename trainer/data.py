@@ -1,7 +1,10 @@
 """A task's data: made once from its fixed files, checked against the task's hash, and shared by all trials."""
 
 import hashlib
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgpack
@@ -48,6 +51,32 @@ async def prepare_data(task: Task, cache: Path, on_note: Callable[[str], None] |
             await _make(task, task.data, cache, ready)
     finally:
         lock.release()
+    return ready
+
+
+def without(data: Path, hidden: Collection[str]) -> Path:
+    """A folder beside `data` with all its files but the hidden ones, as hard links; made once.
+
+    hidden: names below `data`; a name that is not there hides nothing.
+    """
+    data = data.resolve()
+    kept = [path.relative_to(data) for path in sorted(data.rglob("*")) if path.is_file()]
+    kept = [path for path in kept if path.as_posix() not in hidden]
+    digest = hashlib.sha256(msgpack.packb([path.as_posix() for path in kept])).hexdigest()[:8]
+    ready = data.with_name(f"{data.name}-without-{digest}")
+    if not ready.is_dir():
+        made = Path(tempfile.mkdtemp(prefix="run-", dir=data.parent))
+        for path in kept:
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            os.link(data / path, made / path)
+        made.chmod(0o755)
+        try:
+            made.rename(ready)
+        except OSError:
+            # another process was faster
+            shutil.rmtree(made)
+            if not ready.is_dir():
+                raise
     return ready
 
 

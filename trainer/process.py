@@ -94,6 +94,7 @@ async def run_limited(
     on_line: Callable[[str, bool], None],
     limit_data: bool = True,
     sandbox: tuple[Sandbox, Contents] | None = None,
+    descriptors: tuple[int, ...] = (),
 ) -> Ended:
     """Run a command in a folder until it ends or breaks a limit; `{python}` in it is this interpreter.
 
@@ -104,16 +105,17 @@ async def run_limited(
         limit_data: whether to limit the data segment of each process. A GPU's driver reserves address
             space far beyond what it uses, so there only the tree's resident memory is watched.
         sandbox: what to lock the command in, and what it finds there; None to run it in `folder` as it is.
+        descriptors: what the command inherits, under the same numbers.
     """
     started = trio.current_time()
     memory = limits.memory_mb * _MB if limit_data else 0
     words = [sys.executable if part == "{python}" else part for part in command]
     with ExitStack() as stack:
-        descriptors: tuple[int, ...] = ()
         if sandbox is not None:
             inside, contents = sandbox
             locked = inside.lock_in(words, contents, environment, disk_mb=limits.disk_mb, processes=limits.processes)
-            words, descriptors = stack.enter_context(locked)
+            words, needed = stack.enter_context(locked)
+            descriptors += needed
         process = await trio.lowlevel.open_process(
             [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * _MB), *words],
             cwd=folder,

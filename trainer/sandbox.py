@@ -42,13 +42,15 @@ class Contents:
     """What a program finds in its sandbox besides the system and its interpreter.
 
     files: its own, by name, all in `folder`, where it runs; data: a folder to read; others: files and folders to read
-    at their own paths.
+    at their own paths; outputs: files in `folder` that it may write and that outlive it, each there before it runs.
+    Read one back through a descriptor opened before the run: not every wall keeps the name for the file.
     """
 
     folder: Path
     files: Sequence[str]
     data: Path | None = None
     others: Sequence[Path] = ()
+    outputs: Sequence[str] = ()
 
     @property
     def readable(self) -> list[str]:
@@ -109,6 +111,7 @@ class Sandbox:
                     files={name: contents.folder / name for name in contents.files},
                     data=contents.data,
                     others=contents.others,
+                    outputs={name: contents.folder / name for name in contents.outputs},
                     environment=environment,
                     disk_mb=disk_mb,
                     tasks=tasks,

@@ -101,8 +101,8 @@ class Setup(Frozen):
 class Evaluate(Frozen):
     """How edited programs are scored: from outside, by what they predict of held-out tokens (`trainer/audit.py`).
 
-    `tokens`, `starts` and `token_bytes` are files of the task's data, in numpy's format. They, and what `hidden` names,
-    do not exist where edited code runs.
+    `tokens`, `starts` and `token_bytes` are files of the task's data, in numpy's format. The first two, and what
+    `hidden` names, do not exist where edited code runs.
     """
 
     tokens: FileName

@@ -20,7 +20,7 @@ from trainer.task import Budget, Task
 
 __all__ = ["Progress", "Status", "Trial", "run_trial"]
 
-Status: TypeAlias = Literal["ok", "crash", "timeout", "nan", "oom", "output"]
+Status: TypeAlias = Literal["ok", "crash", "timeout", "nan", "oom", "output", "refused"]
 
 _DIVERGED = 3
 """The exit code by which a program says that its loss is not finite."""
@@ -86,24 +86,15 @@ async def run_trial(
     with fresh_folder(workspace, files) as folder:
         contents = Contents(folder, list(files), _absolute(data), task.setup.folders)
         home, seen_data = sandbox.place(contents) if sandbox else (folder, contents.data)
-
-        def on_line(line: str, error: bool) -> None:
-            progress = None if error else read_progress(line)
-            if progress is None:
-                # Where a node keeps its state is nobody's business, and a log may be published.
-                output.take(line.replace(f"{home}{os.sep}", ""), error=error)
-            elif on_progress is not None:
-                on_progress(progress)
-
         ended = await run_limited(
             task.command,
             folder=folder,
             environment=environment(home, threads)
             | task.setup.variables
-            | _variables(seed, budget or task.budget, seen_data, device, threads),
+            | variables(seed, budget or task.budget, seen_data, device, threads),
             limits=task.limits,
             wall_seconds=task.limits.wall_seconds,
-            on_line=on_line,
+            on_line=listener(output, home, on_progress),
             limit_data=device == "cpu",
             sandbox=(sandbox, contents) if sandbox else None,
         )
@@ -124,7 +115,21 @@ def _absolute(data: Path | None) -> Path | None:
     return data and data.resolve()
 
 
-def _variables(seed: int, budget: Budget, data: Path | None, device: str, threads: int) -> dict[str, str]:
+def listener(output: Output, home: Path, on_progress: Callable[[Progress], None] | None) -> Callable[[str, bool], None]:
+    """What takes the lines of a program in the folder `home`: progress to on_progress, the rest to `output`."""
+
+    def on_line(line: str, error: bool) -> None:
+        progress = None if error else read_progress(line)
+        if progress is None:
+            # Where a node keeps its state is nobody's business, and a log may be published.
+            output.take(line.replace(f"{home}{os.sep}", ""), error=error)
+        elif on_progress is not None:
+            on_progress(progress)
+
+    return on_line
+
+
+def variables(seed: int, budget: Budget, data: Path | None, device: str, threads: int) -> dict[str, str]:
     """What a program is told, beside its files."""
     told = {
         "ARNODE_SEED": str(seed),
@@ -137,20 +142,28 @@ def _variables(seed: int, budget: Budget, data: Path | None, device: str, thread
 
 
 def judge_end(metric: str, ended: Ended, output: Output) -> tuple[Status, str]:
-    """How a trial ended, and why in one line (empty for `ok`)."""
+    """How a trial ended that prints its own metric, and why in one line (empty for `ok`)."""
+    failure = failure_of(ended, output)
+    if failure is not None:
+        return failure
+    printed = output.summary.get(metric)
+    if printed is None:
+        return "crash", f"ended well but printed no line `{metric}: ...` after a line `---`"
+    if number_in(printed) is not None:
+        return "ok", ""
+    if printed.lstrip("+-").lower() in ("nan", "inf", "infinity"):
+        return "nan", f"{metric} is {printed}"
+    return "crash", f"{metric} is {printed}, which is no number"
+
+
+def failure_of(ended: Ended, output: Output) -> tuple[Status, str] | None:
+    """How a program failed, and why in one line; None if it ended well."""
     if ended.stopped is not None:
         cause, reason = ended.stopped
         return ("crash" if cause == "processes" else cause), reason
-    last = output.errors[-1] if output.errors else ""
     if ended.exit_code == 0:
-        printed = output.summary.get(metric)
-        if printed is None:
-            return "crash", f"ended well but printed no line `{metric}: ...` after a line `---`"
-        if number_in(printed) is not None:
-            return "ok", ""
-        if printed.lstrip("+-").lower() in ("nan", "inf", "infinity"):
-            return "nan", f"{metric} is {printed}"
-        return "crash", f"{metric} is {printed}, which is no number"
+        return None
+    last = output.errors[-1] if output.errors else ""
     if ended.exit_code == _DIVERGED:
         return "nan", last or "the loss was not finite"
     for line in output.errors:

@@ -633,7 +633,8 @@ def predictor(path: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, An
 
     @torch.no_grad()
     def predict(tokens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision(device) == torch.bfloat16):
+            return model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
 
     return predict
 
