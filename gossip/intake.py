@@ -126,21 +126,20 @@ class Intake:
         except Exception as error:
             raise Refused(record, f"the node's check failed ({reason_of(error)})") from error
 
-    async def store(self, records: Sequence[Record], via: Literal["gossip", "sync"], peer: str) -> list[Record]:
+    async def store(self, arrivals: Sequence[tuple[Record, str]], via: Literal["gossip", "sync"]) -> list[Record]:
         """Append what fits its author's quota to the log and tell the node what was new. Raises LogDamaged.
 
-        What does not fit is remembered, so that it is not fetched again from every peer. Nothing is stored while the
-        disk takes nothing: sync brings it later.
+        arrivals: each record, and the peer who sent it. What does not fit is remembered, so that it is not fetched
+        again from every peer. Nothing is stored while the disk takes nothing: sync brings it later.
         """
-        fitting = [] if self.storage.blocked else [record for record in records if self._reserve(record)]
+        from_whom = {} if self.storage.blocked else dict(arrivals)
+        fitting = [record for record in from_whom if self._reserve(record)]
         if not fitting:
             await trio.lowlevel.checkpoint()
             return []
         new: list[Record] = []
         try:
-            new = await self.storage.append(fitting)
-            times = [record.time_ms for record in new]
-            contradictions = await self.storage.read(partial(self._log.contradictions, times)) if new else []
+            new, contradictions = await self.storage.write(partial(self._append, fitting))
         except LogBlocked:
             return []
         finally:
@@ -151,12 +150,16 @@ class Intake:
                 else:
                     self.quota.give_back(record.author, len(record.raw))
         for record in new:
-            self._put(RecordArrived(record, via, peer))
+            self._put(RecordArrived(record, via, from_whom[record]))
         for author, time_ms in contradictions:
             if author not in self.quota.doubted:
                 self.quota.doubted.add(author)
                 self._put(Contradicted(author, time_ms))
         return new
+
+    def _append(self, records: Sequence[Record]) -> tuple[list[Record], list[tuple[bytes, int]]]:
+        new = self._log.append(records)
+        return new, self._log.contradictions([record.time_ms for record in new]) if new else []
 
     def _reserve(self, record: Record) -> bool:
         if not self.quota.fits(record.author, len(record.raw)):

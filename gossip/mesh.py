@@ -6,6 +6,7 @@ signature is checked (gossip/flood.py), then `accept` checks the record's own, u
 What is good goes to the log by a task of its own.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ from gossip.twin import Twins
 
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
-STORE_EVERY_SECONDS: Final = 0.02
+STORE_EVERY_SECONDS: Final = 0.03
 PACE_ABOVE: Final = QUEUE_LENGTH // 2
 PACE_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.5
@@ -182,17 +183,12 @@ class Mesh:
     async def store_arrivals(self) -> None:
         """Write what arrives to the log, many at a time. Runs until cancelled; raises LogError."""
         while True:
-            record, peer = await self._arrived.receive()
+            arrivals = [await self._arrived.receive()]
             await trio.sleep(STORE_EVERY_SECONDS)  # a thread, a transaction and a wait for the disk, for all that comes
-            by_peer = {peer: [record]}
-            for _ in range(STORE_AT_ONCE - 1):
-                try:
-                    record, peer = self._arrived.receive_nowait()
-                except trio.WouldBlock:
-                    break
-                by_peer.setdefault(peer, []).append(record)
-            for peer, records in by_peer.items():
-                await self._intake.store(records, "gossip", peer)
+            with contextlib.suppress(trio.WouldBlock):
+                while len(arrivals) < STORE_AT_ONCE:
+                    arrivals.append(self._arrived.receive_nowait())
+            await self._intake.store(arrivals, "gossip")
             if self._lost:
                 self._put(Trouble("gossip", f"{self._lost} records came too fast to be stored; sync will fetch them"))
                 self._lost = 0

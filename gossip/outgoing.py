@@ -21,8 +21,19 @@ from libp2p.utils.varint import encode_uvarint
 QUEUE_LENGTH: Final = 2048
 PACKET_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 0.03
-"""How long a message waits at most, at random: of two peers that both have it for each other, one then speaks first."""
+BUSY_LINGER_SECONDS: Final = 0.1
+BUSY_SECONDS: Final = 0.2
+MAX_KNOWN: Final = 1000
 PUBLISH_TAG: Final = b"\x12"  # field 2, length-delimited
+
+
+def linger_seconds(since_last: float) -> float:
+    """How long a message waits at most, that long after the last packet to the same peer, in seconds.
+
+    It waits at random: of two peers that both have it for each other, one then speaks first. While much is said it
+    waits longer, so that more go out in one packet.
+    """
+    return BUSY_LINGER_SECONDS if since_last < BUSY_SECONDS else LINGER_SECONDS
 
 
 def piece_of(message: rpc_pb2.Message) -> bytes:
@@ -43,6 +54,7 @@ class Outgoing(PriorityQueue):
         super().__init__(QUEUE_LENGTH)
         self._rpcs: deque[rpc_pb2.RPC] = deque()
         self._pieces: dict[bytes, bytes] = {}
+        self._known: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self._rpcs) + len(self._pieces)
@@ -69,6 +81,13 @@ class Outgoing(PriorityQueue):
     def forget(self, message_id: bytes) -> None:
         """The peer has the message: do not send it."""
         self._pieces.pop(message_id, None)
+        self._known[message_id] = None
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def __contains__(self, message_id: bytes) -> bool:
+        """Whether the peer has lately shown that it has the message."""
+        return message_id in self._known
 
     def pop(self) -> bytes | None:  # type: ignore[override]
         """The next frame to write, with as many messages as fit; None when nothing waits."""
@@ -85,6 +104,11 @@ def offer(queue: RpcQueue, message_id: bytes, piece: bytes) -> None:
     if not queue.closed and isinstance(queue._queue, Outgoing) and queue._queue.add(message_id, piece):
         queue._notify.set()
         queue._notify = trio.Event()
+
+
+def has(queue: RpcQueue, message_id: bytes) -> bool:
+    """Whether the peer of `queue` has lately shown that it has the message."""
+    return isinstance(queue._queue, Outgoing) and message_id in queue._queue
 
 
 def withdraw(queue: RpcQueue, message_id: bytes) -> None:

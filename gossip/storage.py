@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -42,11 +43,15 @@ class Storage:
 
     async def append(self, records: Sequence[Record]) -> list[Record]:
         """Store records and return those that are new. Raises LogBlocked, LogDamaged."""
+        return await self.write(partial(self._log.append, records))
+
+    async def write(self, tell: Callable[[], Result]) -> Result:
+        """What `tell`, which writes the log, returns; called in a thread. Raises LogBlocked, LogDamaged."""
         if self._blocked is not None:
             await trio.lowlevel.checkpoint()
             raise LogBlocked("nothing can be stored just now")
         try:
-            return await trio.to_thread.run_sync(self._log.append, records)
+            return await trio.to_thread.run_sync(tell)
         except LogError as error:
             self.failed(error)
             raise

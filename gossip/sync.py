@@ -243,7 +243,7 @@ async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None
         ids = {record.id for record in sifted.good} | {e.record.id for e in sifted.refused if isinstance(e, Refused)}
         if not ids <= set(asked):
             raise PeerBroke("sent records that nobody asked for")
-    return len(await intake.store(sifted.good, "sync", peer))
+    return len(await intake.store([(record, peer) for record in sifted.good], "sync"))
 
 
 def _first(ids: deque[bytes], count: int) -> list[bytes]:

@@ -6,12 +6,11 @@ bare library.
 
 - Symptom: every read of a stream sends a window update, a frame of its own that is encrypted, sent, received, decrypted
   and handled: half of all frames. Credit is now given back by half windows, as the specification asks.
-- Symptom: a Noise packet takes two reads of the socket, and a Yamux frame two reads of the session. Now the socket is
-  read in large pieces, and frames are cut from what came.
+- Symptom: a Yamux frame takes two reads of the session. Now frames are cut from all that came (gossip/packets.py).
 - Symptom: a frame passes four locks, each of which is a turn of trio's scheduler; every frame has its text for the log
-  made, logged or not. A task of its own now writes, and frames that wait go out together.
+  made, logged or not. A frame now goes out at once, and what the socket does not take goes out together, by a task.
 - Symptom: a write that is cancelled half-way breaks the connection, since the cipher has gone on and the bytes have
-  not. Whoever is cancelled now leaves whole frames to the writing task.
+  not. Whoever is cancelled now leaves whole frames to that task.
 - Symptom: a sender gives up after five seconds of a closed window, so a receiver that pauses loses the transfer; while
   it waits, it looks a hundred times a second.
 """
@@ -21,14 +20,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import trio
-from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn
+from libp2p.abc import IMuxedConn, ISecureConn
 from libp2p.exceptions import BaseLibp2pError
-from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
-from libp2p.io.msgio import FixedSizeLenMsgReadWriter
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.security.noise.io import BaseNoiseMsgReadWriter
-from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError, MuxedStreamReset
 from libp2p.stream_muxer.yamux.yamux import (
     FLAG_ACK,
@@ -47,10 +43,9 @@ from libp2p.stream_muxer.yamux.yamux import (
     logger,
 )
 
+from gossip.packets import Plain
 from gossip.yamux import MAX_FRAME, Bounds, BrokenMuxing, Held
 
-READ_BYTES: Final = 64 * 1024
-MAX_PLAIN_BYTES: Final = 65_519  # what a Noise packet holds
 MAX_UNSENT_BYTES: Final = 256 * 1024
 CLOSED_WINDOW_SECONDS: Final = 30.0
 FRAME_SECONDS: Final = 60.0
@@ -152,7 +147,7 @@ class LeanStream(YamuxStream):
 
 
 class LeanYamux(Yamux):
-    """One connection: a task that cuts frames from what comes, and a task that writes what the streams have to say."""
+    """One connection: a task cuts frames from what comes, another sends what the socket did not take at once."""
 
     streams: dict[int, LeanStream]  # type: ignore[assignment]
 
@@ -162,19 +157,16 @@ class LeanYamux(Yamux):
         super().__init__(secured_conn, peer_id, **options)
         self._bounds = Bounds(self, held)
         self._blame = blame
-        self._unsent = bytearray()
         self._news = trio.Event()
         self._sent = trio.Event()
         self._failed = False
-        if isinstance(secured_conn, SecureSession) and isinstance(secured_conn.conn, BaseNoiseMsgReadWriter):
-            packets = secured_conn.conn.read_writer
-            secured_conn.conn.read_writer = _Packets(packets.read_write_closer)  # type: ignore[assignment, arg-type]
+        self._plain = Plain(secured_conn)
 
     async def _handle_incoming_with_ready_signal(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write_unsent)
+                nursery.start_soon(self._flush)
                 await self.handle_incoming()
                 nursery.cancel_scope.cancel()
         finally:
@@ -184,33 +176,31 @@ class LeanYamux(Yamux):
     # ---- writing ----
 
     async def _write_frame(self, data: bytes) -> None:
-        """Leave a frame to the writing task; wait while much is unsent, and for a farewell until it is out.
+        """Send a frame, or leave it to the flushing task; wait while much is unsent, for a farewell until it is out.
 
         Raises ConnectionClosedError.
         """
         if self._failed:
             raise ConnectionClosedError("the connection has ended", transport="tcp")
-        self._unsent += data
-        self._news.set()
-        if data[1] == TYPE_GO_AWAY:
-            with trio.move_on_after(FAREWELL_SECONDS):
-                await self._until_unsent(0)
-        elif len(self._unsent) > MAX_UNSENT_BYTES:
-            await self._until_unsent(MAX_UNSENT_BYTES)
+        self._plain.send(data)
+        if self._plain.unsent:
+            self._news.set()
+            if data[1] == TYPE_GO_AWAY:
+                with trio.move_on_after(FAREWELL_SECONDS):
+                    await self._until_unsent(0)
+            else:
+                await self._until_unsent(MAX_UNSENT_BYTES)
 
     async def _until_unsent(self, at_most: int) -> None:
-        while len(self._unsent) > at_most and not self._failed:
+        while self._plain.unsent > at_most and not self._failed:
             await self._sent.wait()
 
-    async def _write_unsent(self) -> None:
+    async def _flush(self) -> None:
         try:
             while True:
-                while not self._unsent:
-                    self._news = trio.Event()
-                    await self._news.wait()
-                piece = bytes(self._unsent[:MAX_PLAIN_BYTES])
-                await self.secured_conn.write(piece)
-                del self._unsent[: len(piece)]
+                await self._news.wait()
+                self._news = trio.Event()
+                await self._plain.flush()
                 self._sent.set()
                 self._sent = trio.Event()
         except (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -235,9 +225,12 @@ class LeanYamux(Yamux):
     async def _read_frames(self) -> None:
         held = bytearray()
         while not self.event_shutting_down.is_set():
-            with trio.fail_after(FRAME_SECONDS if held else float("inf")):
-                held += await self.secured_conn.read()
-            start = 0
+            if held:
+                with trio.fail_after(FRAME_SECONDS):
+                    held += await self._plain.read()
+            else:
+                held += await self._plain.read()
+            start, now = 0, trio.current_time()
             while len(held) - start >= HEADER_SIZE:
                 version, kind, flags, stream_id, length = _HEADER.unpack_from(held, start)
                 body = start + HEADER_SIZE
@@ -246,7 +239,7 @@ class LeanYamux(Yamux):
                     raise BrokenMuxing(f"sent a frame of version {version}, type {kind}, {length} bytes")
                 if end > len(held):
                     break
-                delay = self._bounds.see(kind, flags, stream_id, length, trio.current_time())
+                delay = self._bounds.see(kind, flags, stream_id, length, now)
                 if delay:
                     await trio.sleep(delay)
                 if kind == TYPE_PING:
@@ -313,25 +306,3 @@ class LeanYamux(Yamux):
         self.streams[stream_id] = stream
         self.stream_events[stream_id] = trio.Event()
         return stream
-
-
-class _Packets(FixedSizeLenMsgReadWriter):
-    """Noise packets, cut from large reads of the raw connection."""
-
-    size_len_bytes = 2
-
-    def __init__(self, connection: IRawConnection) -> None:
-        super().__init__(connection)
-        self._held = bytearray()
-
-    async def read_msg(self) -> bytes:
-        held = self._held
-        while len(held) < 2 or len(held) < 2 + int.from_bytes(held[:2], "big"):
-            piece = await self.read_write_closer.read(READ_BYTES)
-            if not piece:
-                raise IncompleteReadError("the connection has ended", expected_bytes=2, received_bytes=len(held))
-            held += piece
-        end = 2 + int.from_bytes(held[:2], "big")
-        packet = bytes(held[2:end])
-        del held[:end]
-        return packet
