@@ -91,6 +91,10 @@ def join(
     lan: Annotated[
         bool, typer.Option("--lan/--no-lan", envvar="ARNODE_LAN", help="Find nodes on the local network by mDNS.")
     ] = True,
+    accept_code: Annotated[
+        Literal["never", "sandbox"],
+        typer.Option("--accept-code", help="Whether to test code that peers wrote, locked in the sandbox."),
+    ] = "never",
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -114,6 +118,7 @@ def join(
         serve=not no_http,
         research=research,
         lan=lan,
+        accept_code=accept_code == "sandbox",
     )
     with Feed(feed_console(json=json), json=json) as feed:
         trio.run(run, home, options, feed)
@@ -173,6 +178,23 @@ def run(
 
     failed = trio.run(run_trials, _home(context), task, settings or [], recipe, program, seed or [], json)
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def propose(
+    context: typer.Context,
+    program: Annotated[Path, typer.Option(metavar="FILE", help="The program with your change.")],
+    hypothesis: Annotated[str, typer.Option(metavar="TEXT", help="Why it might help, in a sentence.")],
+    base: Annotated[
+        str, typer.Option(metavar="best|baseline|ID", help="What you changed, as `export --what` names it.")
+    ] = "best",
+    task: TaskOption = None,
+    json: Json = False,
+) -> None:
+    """Propose a change of your own: the node that runs here, or is next started here, tests it first."""
+    from node.propose import propose as queue
+
+    queue(_home(context), task, program, hypothesis, base, as_json=json)
 
 
 @app.command()

@@ -35,7 +35,11 @@ from trainer.trial import Progress, Trial
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be tested, and why. replicates: id of the record whose change this is, None for an own idea."""
+    """What is to be tested, and why.
+
+    replicates: id of the record whose change this is, None for an own idea; proposal: the file that a person's idea
+    waits in, which is removed when it was tested.
+    """
 
     parent: Recipe
     candidate: Recipe
@@ -43,6 +47,7 @@ class Plan:
     proposer: str
     inspired_by: tuple[bytes, ...] = ()
     replicates: bytes | None = None
+    proposal: Path | None = None
 
     def save(self, path: Path) -> None:
         """Write the plan, whole or not at all."""

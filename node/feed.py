@@ -89,13 +89,8 @@ def _result(event: Event) -> Body:
         figures.append(Text(data["reason"], "red"))
     if data["replicates"]:
         figures.append(Text(f"found by {data['replicates_of']}", "dim"))
-    return (
-        mark,
-        word,
-        style,
-        Text(change_text(data["change"], data.get("edits"))),
-        [*figures, Text(data["id"][:8], "dim")],
-    )
+    text = change_text(data["change"], data.get("edits"))
+    return mark, word, style, Text(text), [*figures, Text(data["id"][:8], "dim")]
 
 
 def _trial(event: Event) -> Body | None:

@@ -46,6 +46,11 @@ class Home:
         return self.folder / "experiment.json"
 
     @property
+    def proposals(self) -> Path:
+        """A person's own ideas that wait to be tested (node/propose.py)."""
+        return self.folder / "proposals"
+
+    @property
     def task(self) -> Path:
         """The reference of the task that a node here last worked on; commands that read the log default to it."""
         return self.folder / "task"

@@ -66,7 +66,8 @@ class Options:
 
     minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
     place; serve: whether there is one. research: False for a node that only keeps the log and passes records on.
-    lan: whether nodes on the local network find each other.
+    lan: whether nodes on the local network find each other. accept_code: whether edited code of peers is run, in the
+    sandbox.
     """
 
     wish: Wish = field(default_factory=Wish)
@@ -79,6 +80,7 @@ class Options:
     serve: bool = True
     research: bool = True
     lan: bool = True
+    accept_code: bool = False
 
 
 def default_listen() -> list[str]:
@@ -350,6 +352,7 @@ class _Node:
                 data=data,
                 trouble=self.trouble,
                 sandbox=sandbox,
+                peers_code=self.options.accept_code,
             ) as trials:
                 await self.research.run(trials)
         finally:

@@ -16,18 +16,21 @@ import trio
 from agent.entries import BudgetBody, Calibration, Entry, Presence, Result
 from agent.evidence import claim_of
 from agent.judge import MAX_SEEDS
-from agent.packed import recipe_body
+from agent.notebook import Code
+from agent.packed import check_fits, recipe_body
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
 from gossip.database import FULL_DISK
 from node.events import Event, change_text, mean_values
 from node.experiment import Plan, load_plan, run_experiment, seed_of
+from node.propose import waiting_proposals
 from node.state import Show, State
 from node.trials import Trials
+from trainer.errors import TrainerError
 from trainer.knobs import Scalar
 from trainer.merge import lines_changed
-from trainer.recipe import Recipe, change_between, recipe_id
+from trainer.recipe import Change, Recipe, apply_change, change_between, recipe_id
 from trainer.trial import Progress, Trial
 
 CLAIM_MS: Final = 10 * 60 * 1000
@@ -39,6 +42,17 @@ FULL_DISK_SECONDS: Final = 10.0
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _accepted(trials: Trials) -> Code:
+    """Whose edited code is run here."""
+    if trials.accepts_code(own=True) is not None:
+        return "none"
+    return "own" if trials.accepts_code(own=False) is not None else "all"
+
+
+def _in_words(change: Change) -> str:
+    return change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
 
 
 @dataclass
@@ -67,11 +81,11 @@ class Research:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
         rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
         search = Search(seed=rng.getrandbits(31))
-        self.state.notebook.accept("none")
+        self.state.notebook.accept(_accepted(trials))
         with trio.CancelScope(deadline=self.deadline):
             while self.experiments_wanted is None or self.experiments < self.experiments_wanted:
                 try:
-                    plan = self._left_open() or await self._plan(trials, search, rng)
+                    plan = self._left_open(trials) or self._proposed(trials) or await self._plan(trials, search, rng)
                     if plan is not None:
                         await self._experiment(trials, plan)
                     self._told.discard("trial")
@@ -89,12 +103,35 @@ class Research:
         if claim.change:
             self._claims[claim.author] = replace(claim, expires_ms=min(claim.expires_ms, now + CLAIM_MS))
 
-    def _left_open(self) -> Plan | None:
+    def _left_open(self, trials: Trials) -> Plan | None:
         """The experiment that a killed node was running, unless its record was written after all."""
         plan = load_plan(self.state.home.experiment, self.state.task)
         if plan is None or plan.parent != self.state.notebook.best() or self.state.notebook.was_tried(plan.candidate):
             return None
-        return plan
+        edited = plan.candidate.files != plan.parent.files
+        return None if edited and trials.accepts_code(own=plan.replicates is None) else plan
+
+    def _proposed(self, trials: Trials) -> Plan | None:
+        """What this node's person proposed, on its best recipe; what cannot be tested is told and dropped."""
+        notebook, task = self.state.notebook, self.state.task
+        for waiting in waiting_proposals(self.state.home, task):
+            if waiting.change.edits and (why_not := trials.accepts_code(own=True)):
+                self._say_once(waiting.path.name, f"a proposal waits: {why_not}")
+                continue
+            best = notebook.best()
+            try:
+                candidate = apply_change(task, best, waiting.change)
+                check_fits(best, candidate, change_between(task, best, candidate))
+            except TrainerError as error:
+                self._trouble("proposal", f"it cannot be tested on this node's best recipe: {error}")
+                waiting.path.unlink(missing_ok=True)
+                continue
+            if candidate == best or notebook.was_tried(candidate):
+                self._trouble("proposal", "it was tested already, or is held by this node's best recipe")
+                waiting.path.unlink(missing_ok=True)
+                continue
+            return Plan(best, candidate, waiting.hypothesis, "person", proposal=waiting.path)
+        return None
 
     async def _plan(self, trials: Trials, search: Search, rng: random.Random) -> Plan | None:
         """The next experiment, or None after something else was done."""
@@ -102,6 +139,7 @@ class Research:
         now = now_ms()
         claims = [claim for claim in self._claims.values() if claim.expires_ms > now]
         best = notebook.best()
+        self._tell_misfits()
         match choose(notebook, claims=claims, now_ms=now, rng=rng):
             case Calibrate(recipe):
                 await self._calibrate(trials, recipe)
@@ -126,6 +164,15 @@ class Research:
                 candidate = notebook.on_best(proposal.change, proposal.edits)
                 return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
 
+    def _tell_misfits(self) -> None:
+        """Say once of each code change of peers why it is not tried on the best recipe as it is."""
+        for found, why in self.state.notebook.misfits():
+            key = f"{found.record_id.hex()} {recipe_id(self.state.notebook.best()).hex()}"
+            if key not in self._told:
+                self._told.add(key)
+                text = f"not tried, though {self.state.alias(found.author)} kept it: {_in_words(found.change)}: {why}"
+                self.show(Event("note", now_ms(), self.alias, True, {"text": text}))
+
     def _say_once(self, what: str, why: str) -> None:
         if what not in self._told:
             self._told.add(what)
@@ -138,7 +185,7 @@ class Research:
         except OSError as error:
             self._say_once("plan", f"experiments cannot be noted; one that is cut short starts over ({error})")
         change = change_between(self.state.task, plan.parent, plan.candidate)
-        text = change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
+        text = _in_words(change)
         verb = "replicating" if plan.replicates else "exploring"
         await self.say(f"{verb} {text}", claim_of(change))
 
@@ -156,6 +203,8 @@ class Research:
         )
         await self.publish(result)
         self.state.home.experiment.unlink(missing_ok=True)
+        if plan.proposal is not None:
+            plan.proposal.unlink(missing_ok=True)
         self.experiments += 1
 
     async def _calibrate(self, trials: Trials, recipe: Recipe) -> None:

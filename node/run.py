@@ -33,6 +33,8 @@ class Job:
     recipe: Recipe
     seeds: Sequence[int]
     recorded: dict[int, float | None]
+    own: bool = True
+    """Whether what it edits was edited here, and not by a peer."""
 
 
 async def run_trials(
@@ -48,6 +50,9 @@ async def run_trials(
     job = _job(home, task, settings, recipe, program, seeds)
     note = (lambda text: None) if json else (lambda text: print(text, flush=True))
     sandbox = await sandbox_or_none(note)
+    if job.recipe.files and (sandbox is None or not (job.own or sandbox.fit_for_peers)):
+        weak = "that code of peers is safe in" if sandbox else "and there is none here"
+        raise RunError(f"edited code runs only in a sandbox {weak}: `arnode doctor` says what to do")
     data = await prepare_data(job.task, data_cache(), on_note=note)
     failed = False
     with TemporaryDirectory(prefix="arnode-") as workspace, Feed(feed_console(json=json), json=json) as feed:
@@ -84,27 +89,30 @@ def _job(
         raise RunError("--recipe and --program both name the program to run: give one of them")
     recorded: dict[int, float | None] = {}
     task = load_task(task_reference or remembered_task(home))
-    start = Recipe()
+    start, own = Recipe(), True
     if program is not None:
-        start = recipe_from_program(task, {_file_of(task, program): _read(program)})
+        start = recipe_from_program(task, read_program(task, program))
     elif recipe is not None and Path(recipe).is_file():
         start = _recipe_file(task, Path(recipe))
     elif recipe is not None:
         with open_state(home, task_reference, writing=False) as state:
-            _, result = find_result(state, recipe)
-            start = recipe_of(state, result)
+            record, result = find_result(state, recipe)
+            start, own = recipe_of(state, result), record.author == state.me
         if not settings:
             recorded = {pair.seed: pair.candidate for pair in result.pairs}
     chosen = make_recipe(task, {**start.knobs, **dict(_setting(task, text) for text in settings)}, start.files)
-    return Job(task, chosen, list(seeds) or list(recorded) or [DEFAULT_SEED], recorded)
+    return Job(task, chosen, list(seeds) or list(recorded) or [DEFAULT_SEED], recorded, own)
 
 
-def _file_of(task: Task, program: Path) -> str:
-    """Which of the task's files the given one stands for: that of its name, or the only editable one."""
+def read_program(task: Task, program: Path) -> dict[str, str]:
+    """The text of a changed file, under the name of the task's file that it stands for: its own, or the only editable.
+
+    Raises RunError.
+    """
     if program.name in task.editable:
-        return program.name
+        return {program.name: _read(program)}
     if len(task.editable) == 1:
-        return task.editable[0]
+        return {task.editable[0]: _read(program)}
     raise RunError(f"{program} is none of the editable files of {task.name}: {', '.join(task.editable)}")
 
 

@@ -85,7 +85,8 @@ class Trials:
     """Runs trials of one task on this device; a context manager.
 
     data: the prepared data folder, None where the task has none. trouble: hears what is wrong with the store, and why.
-    sandbox: what programs are locked in; None to run them under limits only.
+    sandbox: what programs are locked in; None to run them under limits only. peers_code: whether its person lets edited
+    code of peers be run.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Trials:
         data: Path | None,
         trouble: Callable[[str, str], object],
         sandbox: Sandbox | None = None,
+        peers_code: bool = False,
     ) -> None:
         self.task = task
         self._device = device
@@ -106,10 +108,21 @@ class Trials:
         self._path = store
         self._trouble = trouble
         self._sandbox = sandbox
+        self._peers_code = peers_code
         self._store: sqlite3.Connection | None = None
         self._unsaved: dict[Key, str] = {}
         self._told = False
         self._execute("SELECT 1")
+
+    def accepts_code(self, *, own: bool) -> str | None:
+        """Why edited code is not run here, this node's own or that of peers; None where it is."""
+        if self._sandbox is None:
+            return "there is no sandbox on this machine, and code is run nowhere else (`arnode doctor` tells more)"
+        if not own and not self._peers_code:
+            return "this node runs no code of peers, unless it is joined with --accept-code sandbox"
+        if not own and not self._sandbox.fit_for_peers:
+            return f"the sandbox here is too weak for code of peers: {self._sandbox.weaker_because}"
+        return None
 
     def known(self, recipe: Recipe, seed: int) -> Trial | None:
         """The finished trial of that recipe and seed, if there was one here."""
@@ -120,7 +133,10 @@ class Trials:
         return Trial(**json.loads(rows[0][0])) if rows else None
 
     async def run(self, recipe: Recipe, seed: int, on_progress: Callable[[Progress], None] | None = None) -> Trial:
-        """Run one trial, or recall it. Only trials with a value are remembered: a crash may have had another cause."""
+        """Run one trial, or recall it. Only trials with a value are remembered: a crash may have had another cause.
+
+        Whose code it is the caller has to know, see `accepts_code`. Raises SandboxError as `run_recipe` does.
+        """
         known = self.known(recipe, seed)
         if known is not None:
             await trio.lowlevel.checkpoint()
