@@ -46,7 +46,7 @@ from node.own import OwnRecords
 from node.repair import complete, repair_log
 from node.research import Research, now_ms
 from node.running import announced
-from node.state import State, open_state, remembered_task
+from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
 from trainer.task import built_in_tasks
@@ -99,10 +99,12 @@ def reachable_first(addresses: Sequence[str]) -> str:
     return next((address for address in addresses if "/127." not in address and "/::1/" not in address), addresses[0])
 
 
-def join_line(addresses: Sequence[str], membership: Membership) -> str:
-    """The command to paste on a second machine."""
+def join_line(addresses: Sequence[str], membership: Membership, task: str) -> str:
+    """The command to paste on a second machine. task: this node's, as it is remembered."""
     chosen = "" if membership.swarm == DEFAULT_SWARM else f" --swarm {membership.swarm}"
     key = "" if membership.key is None else " --swarm-key FILE"
+    if task != DEFAULT_TASK:
+        chosen += f" --task {task if task in built_in_tasks() else 'FOLDER'}"
     return f"arnode join --bootstrap {reachable_first(addresses)}{chosen}{key}"
 
 
@@ -271,7 +273,7 @@ class _Node:
         self.show(
             "listening",
             addresses=addresses,
-            join=join_line(addresses, self.membership),
+            join=join_line(addresses, self.membership, remembered_task(self.state.home)),
             task=self.state.task.name,
             swarm=self.membership.swarm,
             private=self.membership.key is not None,

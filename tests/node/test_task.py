@@ -55,6 +55,26 @@ def test_the_built_in_tasks_are_listed(tmp_path: Path) -> None:
     assert "story-cpu" in [row["name"] for row in rows]
 
 
+def test_a_node_works_on_another_programs_folder_as_on_a_task_of_its_own(tmp_path: Path) -> None:
+    folder, home = tmp_path / "disks", tmp_path / "home"
+    folder.mkdir()
+    (folder / "solve.py").write_text("RADIUS = 0.2\n")
+    (folder / "evaluator.py").write_text(
+        "import runpy\n\n\ndef evaluate(path):\n    radius = runpy.run_path(path)['RADIUS']\n"
+        "    return {'area': radius**2, 'valid': radius < 0.5}\n"
+    )
+    (folder / "task.json").write_text('{"name": "disk", "objective": "maximize", "primary_metric": "area"}')
+    where = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-http", "--swarm", "disks"]
+    done = arnode("join", "--task", folder, *where, "--experiments", "2", "--json", home=home)
+    events = json_lines(done.stdout)
+    assert str(events[0]["join"]).endswith("--task FOLDER")  # on another machine it lies elsewhere
+    results = [event for event in events if event["event"] == "result"]
+    assert len(results) == 2
+    assert all("RADIUS" in str(result["change"]) for result in results)
+    board = json.loads(arnode("board", "--json", home=home).stdout)
+    assert (board["metric"], board["direction"]) == ("area", "maximize")
+
+
 def test_a_wrong_task_file_fails_the_check_with_file_and_key(tmp_path: Path) -> None:
     folder = make_task(tmp_path / "toy")
     text = (folder / "task.toml").read_text()

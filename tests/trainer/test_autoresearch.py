@@ -107,6 +107,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "uv").write_text(UV)
     (programs / "uv").chmod(0o755)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    # as uv does it: the environment's Python is a link into a folder that is a link to the release
+    python = folder / ".venv/bin/python"
+    (home / "pythons").mkdir()
+    (home / "pythons/cpython-3").symlink_to(sys.base_prefix)
+    python.unlink()
+    python.symlink_to(home / "pythons/cpython-3/bin" / f"python3.{sys.version_info.minor}")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     return folder
@@ -190,6 +196,18 @@ async def test_in_the_sandbox_it_sees_its_environment_and_cache_and_nothing_else
         task, task.files | {"train.py": looking}, 1, workspace=tmp_path / "work", data=None, sandbox=sandbox
     )
     assert (looked.status, "No such file" in looked.reason) == ("crash", True)
+
+
+@pytest.mark.parametrize("place", ["home/bin", "bin"])
+def test_a_python_in_the_home_folder_or_above_does_not_let_all_of_it_be_seen(
+    checkout: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / place).mkdir(exist_ok=True)
+    shutil.copy(sys.executable, tmp_path / place / "python3")
+    (checkout / ".venv/bin/python").unlink()
+    (checkout / ".venv/bin/python").symlink_to(tmp_path / place / "python3")
+    seen = load_task(checkout).setup.folders
+    assert not any((tmp_path / "home/secret").is_relative_to(folder) for folder in seen)
 
 
 async def test_a_loss_that_fails_is_told_from_a_crash(checkout: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _setup(folder: Path) -> Setup:
     home = Path.home()
     environment = folder / ".venv"
     uv = shutil.which("uv")
-    wanted = [environment, _interpreter(environment), home / ".cache/autoresearch", home / ".cache/huggingface"]
+    wanted = [environment, *_interpreters(environment), home / ".cache/autoresearch", home / ".cache/huggingface"]
     wanted += [Path(uv)] if uv else []
     variables = {
         "HOME": str(home),
@@ -89,6 +89,14 @@ def _setup(folder: Path) -> Setup:
     return Setup(variables=variables, folders=tuple(path for path in wanted if path.exists()))
 
 
-def _interpreter(environment: Path) -> Path:
-    """The folder of the Python that the environment was made from; uv keeps those in the home folder."""
-    return Path(os.path.realpath(environment / "bin" / "python")).parent.parent
+def _interpreters(environment: Path) -> list[Path]:
+    """The folder of the Python that the environment was made from, by each name on the way: uv links by version."""
+    found: list[Path] = []
+    python = environment / "bin" / "python"
+    while python.is_symlink():
+        python = Path(os.path.normpath(python.parent / os.readlink(python)))
+        found.append(python.parent.parent)
+    found.append(python.resolve().parent.parent)
+    # a Python at /bin or ~/bin must not let all of the machine or the home folder be seen; /usr is seen anyway
+    home = Path.home().resolve()
+    return [path for path in dict.fromkeys(found) if path != Path("/usr") and not home.is_relative_to(path.resolve())]

@@ -51,7 +51,8 @@ def main(command: Sequence[str]) -> NoReturn:
     failed = _pass_on(process.stdout)
     code = process.wait()
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code and failed:
         print("the loss was not finite, or above 100", file=sys.stderr)
