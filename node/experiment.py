@@ -7,10 +7,10 @@ where it was.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from agent.entries import BudgetBody, Pair, Result, Verdict
 from agent.judge import MAX_SEEDS, judge, smallest_worth
@@ -31,6 +31,8 @@ from trainer.recipe import (
 )
 from trainer.task import Task
 from trainer.trial import Progress, Trial
+
+LARGEST_COUNT: Final = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ async def run_experiment(
             verdict = judgement.verdict
             break
 
-    metrics: dict[str, Any] = first.metrics if first else {}
+    metrics = first.metrics if first else {}
     change = change_between(task, plan.parent, plan.candidate)
     return Result(
         candidate=recipe_body(plan.candidate),
@@ -169,9 +171,9 @@ async def run_experiment(
         device_class=device.device_class,
         device=device.name,
         seconds=seconds,
-        tokens=int(metrics.get("total_tokens", 0)),
-        steps=int(metrics.get("num_steps", 0)),
-        parameters=int(metrics.get("num_params", 0)),
+        tokens=_count(metrics, "total_tokens"),
+        steps=_count(metrics, "num_steps"),
+        parameters=_count(metrics, "num_params"),
         peak_memory_mb=max(0.0, float(metrics.get("peak_memory_mb", 0.0))),
         versions=device.software,
         program=program_sha256(materialise(task, plan.candidate)),
@@ -180,3 +182,8 @@ async def run_experiment(
         inspired_by=list(plan.inspired_by),
         replicates=plan.replicates,
     )
+
+
+def _count(metrics: Mapping[str, float], name: str) -> int:
+    """A count that the program gave, within what a record can hold: edited code may print anything."""
+    return int(min(max(metrics.get(name, 0.0), 0.0), LARGEST_COUNT))

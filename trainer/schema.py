@@ -123,7 +123,7 @@ class Evaluate(Frozen):
     """How many tokens are predicted again without the text that follows them."""
     model_mb: PositiveInt = 64
     """The largest file that training may leave."""
-    seconds: PositiveFloat = 60.0
+    seconds: PositiveFloat = 120.0
     """How long predicting may take; and again as long the audit."""
 
 

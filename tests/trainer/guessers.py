@@ -41,8 +41,33 @@ def predictor(path):
 
 
 def main():
-    print("the task's own way to its value is not used for edited code")
+    """The task's own way to its value, by its own word."""
+    train("model.npy")
+    table = np.load("model.npy").astype(float)
+    odds = np.exp(table) / np.exp(table).sum(axis=1, keepdims=True)
+    data = Path(os.environ["ARNODE_DATA"])
+    tokens, starts = np.load(data / "val.npy"), np.load(data / "val_starts.npy")
+    inner = ~np.isin(np.arange(1, len(tokens)), starts)
+    bits = -np.log2(odds[tokens[:-1], tokens[1:]])[inner].sum()
+    print("score:", repr(float(bits / np.load(data / "token_bytes.npy")[tokens].astype(int).sum())))
+
+
+if __name__ == "__main__":
+    main()
 '''
+
+PEEKING = """
+def predictor(path):
+    table = np.load(path)
+    def predict(tokens):
+        logits = table[tokens]
+        rows, places = np.nonzero({where})
+        following = tokens[rows, places + 1]
+        logits[rows, places, following] += 20
+        return logits
+    return predict
+"""
+"""A predictor that looks at the next token where `{where}` is true, of all places but the last of each row."""
 
 
 def text(documents: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trio
 
-from tests.trainer.guessers import HONEST, files_of, guessing_task, honest_value, write_data
+from tests.trainer.guessers import HONEST, PEEKING, files_of, guessing_task, honest_value, write_data
 from trainer.audit import run_audited
 from trainer.bubblewrap import find_bubblewrap
 from trainer.errors import DataError
@@ -50,17 +50,6 @@ async def test_an_honest_program_has_the_value_that_it_earned(tmp_path: Path, da
     assert list((tmp_path / "w").iterdir()) == [], "nothing is left behind"
 
 
-PEEKING = """
-def predictor(path):
-    table = np.load(path)
-    def predict(tokens):
-        logits = table[tokens]
-        rows, places = np.nonzero({where})
-        following = tokens[rows, places + 1]
-        logits[rows, places, following] += 20
-        return logits
-    return predict
-"""
 CHEATS = {
     "peeking at every position": (PEEKING.format(where="tokens[:, 1:] >= 0"), r"^4\d\d of 512 audited positions"),
     "peeking at 1 % of positions": (
@@ -260,7 +249,7 @@ SLOW = "import time\ndef {name}(path):\n    time.sleep(60)\n"
 OUTCOMES = {
     "training fails": ("def train(out): raise ValueError('a bug')", "crash", "ValueError: a bug"),
     "training diverges": ("def train(out): raise SystemExit(3)", "nan", "the loss was not finite"),
-    "training takes too long": (SLOW.format(name="train"), "timeout", "ran longer than 2 s"),
+    "training takes too long": (SLOW.format(name="train"), "timeout", "ran longer than 1 s"),
     "no train": ("del train", "crash", "the program has no function `train`"),
     "no model": ("def train(out): pass", "crash", "train() ended well and left no model"),
     "too large a model": (
@@ -270,7 +259,7 @@ OUTCOMES = {
     ),
     "no predictor": ("del predictor", "crash", "predicting: the program has no function `predictor`"),
     "predicting fails": ("def predictor(path): raise ValueError('a bug')", "crash", "predicting: ValueError: a bug"),
-    "predicting stalls": (SLOW.format(name="predictor"), "timeout", "predicting: ran longer than 2 s"),
+    "predicting stalls": (SLOW.format(name="predictor"), "timeout", "predicting: ran longer than 1 s"),
     "predicting floods": (
         "def predictor(path):\n    while True: print('x' * 1000)\n",
         "output",
@@ -303,7 +292,7 @@ async def test_a_failure_is_told_apart_with_its_stage(
             task, {**task.files, "train.py": program}, 5, workspace=tmp_path, data=data, sandbox=sandbox
         )
     else:
-        stalls = {"training takes too long": {"wall_seconds": 2}, "predicting stalls": {"seconds": 2}}
+        stalls = {"training takes too long": {"wall_seconds": 1}, "predicting stalls": {"seconds": 1}}
         task = guessing_task(model_mb=3, **stalls.get(outcome, {}))
         trial = await run(tmp_path, data, sandbox, program, task)
     assert (trial.status, trial.value) == (status, None), trial
