@@ -70,8 +70,10 @@ def show_board(home: Home, task: str | None, *, json: bool) -> None:
 
 
 def board_of(state: State) -> dict[str, Any]:
-    """The board as plain data: task, metric, floor, baseline, nodes (best first) and discoveries (largest first)."""
+    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first)."""
     notebook, metric = state.notebook, state.task.metric
+    pairs = [pair for experiment in notebook.experiments() for pair in experiment.result.pairs]
+    values = [value for pair in pairs for value in (pair.candidate, pair.parent) if value is not None]
     baseline = notebook.baseline()
     nodes = [
         {
@@ -97,6 +99,8 @@ def board_of(state: State) -> dict[str, Any]:
         "direction": metric.direction,
         "unit": metric.unit,
         "floor": metric.floor,
+        "known_best": metric.known_best and {"value": metric.known_best.value, "source": metric.known_best.source},
+        "best_trial": (min if metric.direction == "minimize" else max)(values, default=None),
         "baseline": baseline,
         "noise": notebook.noise().sd,
         "nodes": nodes,
@@ -126,6 +130,12 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     for name in ("baseline", "floor", "noise"):
         head.append(f"  ·  {name} {value_text(board[name])}")
     out.print(head)
+    if known := board["known_best"]:
+        text = Text(f"known best {known['value']!r}")
+        if (best := board["best_trial"]) is not None:
+            behind = (best - known["value"]) * (1 if board["direction"] == "minimize" else -1)
+            text.append(f"  ·  best trial {best!r}, {abs(behind):.2g} {'worse' if behind > 0 else 'better'}")
+        out.print(text.append(f"  ·  {known['source']}", "dim"))
     nodes = _table("node", "best", "gain", "changes", "experiments", "kept", "confirmed", "credible")
     for row in board["nodes"]:
         nodes.add_row(

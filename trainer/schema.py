@@ -44,6 +44,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class KnownBest(Frozen):
+    """The best value that anyone is known to have reached on a problem that others work on too."""
+
+    value: float
+    source: str = Field(min_length=1, max_length=200)
+
+
 class Metric(Frozen):
     """The one number a program is judged by."""
 
@@ -52,6 +59,7 @@ class Metric(Frozen):
     unit: str = ""
     floor: float | None = None
     """The best value that is possible at all, where it is known (the entropy of the data)."""
+    known_best: KnownBest | None = None
     noise: PositiveFloat
     """Prior guess of the standard deviation over seeds, until trials have measured it."""
 

@@ -54,7 +54,7 @@ class Task(Frozen):
         That is: every program file (the fixed ones are the evaluator), which of them are editable, the
         command, the metric's name and direction, the budget, the knobs' types and ranges, the data
         section, and what edited code is scored on. Left out is what only advises or protects: title, unit,
-        priors, floor and noise (guesses that may be improved without making older values incomparable),
+        priors, floor, known best and noise (guesses that may be improved without making older values incomparable),
         limits and the closeness of the audit (they end or refuse a trial, never alter its value),
         instructions (text for an LLM) and setup (where things are on this machine).
         """
@@ -148,12 +148,9 @@ def load_task(ref: str | Path) -> Task:
             f"{path} holds no task: no task.toml, no task.json of auto-discovery, and not the prepare.py, train.py and "
             "program.md of an autoresearch checkout. Write a task.toml for it; `arnode task new NAME` shows how"
         )
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"{path}: not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path}: cannot be read: {error}") from error
+    raw = _toml(path)
+    if isinstance(shared := raw.pop("extends", None), str):
+        raw = _toml(path.parent / shared) | raw
     try:
         written = _TaskFile.model_validate(raw)
     except ValidationError as error:
@@ -175,6 +172,15 @@ def load_task(ref: str | Path) -> Task:
         data=written.data,
         evaluate=written.evaluate,
     )
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path}: not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}") from error
 
 
 def _locate(ref: str | Path) -> Path:

@@ -54,6 +54,7 @@ name = "score"
 direction = "minimize"
 unit = "points"
 floor = 2.0
+known_best = { value = 1.999, source = "a paper" }
 noise = 0.002
 [budget]
 kind = "tokens"

@@ -105,8 +105,16 @@ def test_board_feed_and_show_read_the_log_without_a_node(tmp_path: Path) -> None
     assert (board["baseline"], board["floor"], board["direction"]) == (2.7, 2.0, "minimize")
     assert [(row["value"], row["experiments"], row["keeps"]) for row in board["nodes"]] == [(2.0, 2, 1)]
     assert board["discoveries"][0]["change"] == {"INIT": ["default", "normal"]}
+    assert (board["known_best"]["value"], board["best_trial"]) == (1.999, 2.0)
     text = arnode("board", home=home).stdout
-    for words in ("lower is better", "floor 2.0000", "INIT default → normal", "-25.9%"):
+    for words in (
+        "lower is better",
+        "floor 2.0000",
+        "known best 1.999",
+        "best trial 2.0, 0.001 worse",
+        "INIT default → normal",
+        "-25.9%",
+    ):
         assert words in text
 
     feed = arnode("feed", home=home).stdout.splitlines()

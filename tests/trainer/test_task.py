@@ -95,12 +95,24 @@ ADVISES: dict[str, tuple[str, str]] = {
     "title": ('"a toy"', '"another title"'),
     "unit": ('"bits per byte"', '"bpb"'),
     "floor": ("floor = 0.8\n", ""),
+    "known best": ("noise = 0.005", 'noise = 0.005\nknown_best = { value = 0.9, source = "a paper" }'),
     "noise": ("noise = 0.005", "noise = 0.05"),
     "prior": ("cpu = 2.0", "cpu = 3.0"),
     "limits": ("memory_mb = 3000", "memory_mb = 4000"),
     "instructions": ('instructions = "program.md"\n', ""),
     "spelling of a number": ("high = 1\n", "high = 1.0\n"),
 }
+
+
+def test_a_task_file_may_take_what_it_does_not_say_from_another(tmp_path: Path) -> None:
+    whole = load_task(written(tmp_path / "a"))
+    budget = TASK_FILE[TASK_FILE.index("[budget]") : TASK_FILE.index("[limits]")]
+    folder = written(tmp_path / "b", 'extends = "shared/common.toml"\n' + TASK_FILE.replace(budget, ""))
+    (folder / "shared").mkdir()
+    with pytest.raises(TaskError, match=r"common\.toml: cannot be read"):
+        load_task(folder)
+    (folder / "shared" / "common.toml").write_text(f'name = "other"\n{budget}', encoding="utf-8")
+    assert load_task(folder) == whole
 
 
 @pytest.mark.parametrize("what", DECIDES)
