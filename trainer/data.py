@@ -12,11 +12,13 @@ import trio
 from filelock import FileLock, Timeout
 
 from trainer.errors import DataError
-from trainer.output import Output
+from trainer.output import Output, clean
 from trainer.process import environment, fresh_folder, run_limited
 from trainer.task import Data, Task
 
 _LOCK_POLL_SECONDS = 0.1
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_NETWORK = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "HF_ENDPOINT")
 
 
 def data_key(task: Task) -> str | None:
@@ -48,7 +50,7 @@ async def prepare_data(task: Task, cache: Path, on_note: Callable[[str], None] |
     try:
         if not ready.is_dir():
             note(f"preparing the data of {task.name}, once on this machine")
-            await _make(task, task.data, cache, ready)
+            await _make(task, task.data, cache, ready, note)
     finally:
         lock.release()
     return ready
@@ -94,17 +96,24 @@ async def _acquire(lock: FileLock, on_wait: Callable[[], None]) -> None:
             return
 
 
-async def _make(task: Task, data: Data, cache: Path, ready: Path) -> None:
+async def _make(task: Task, data: Data, cache: Path, ready: Path, note: Callable[[str], None]) -> None:
     output = Output()
+
+    def on_line(line: str, error: bool) -> None:
+        if line.startswith("note: ") and not error:
+            note(clean(line.removeprefix("note: ")))
+        else:
+            output.take(line, error=error)
+
     # Editable files are not there, so data cannot come to depend on what a recipe changes.
     with fresh_folder(cache, task.fixed) as folder, fresh_folder(cache, {}) as made:
         ended = await run_limited(
             data.command,
             folder=folder,
-            environment=environment(folder, threads=1) | {"ARNODE_DATA": str(made)},
+            environment=environment(folder, threads=1) | _downloading(cache) | {"ARNODE_DATA": str(made)},
             limits=task.limits,
             wall_seconds=data.wall_seconds,
-            on_line=lambda line, error: output.take(line, error=error),
+            on_line=on_line,
         )
         if ended.stopped is not None:
             raise DataError(f"preparing the data of {task.name} was stopped: it {ended.stopped[1]}")
@@ -118,6 +127,12 @@ async def _make(task: Task, data: Data, cache: Path, ready: Path) -> None:
                 f"{data.sha256}; values from other data do not compare, so nothing was kept"
             )
         _publish(made, ready)
+
+
+def _downloading(cache: Path) -> dict[str, str]:
+    """This machine's way to the network, and a folder that stays when the rest fails, so that downloads continue."""
+    way = {name: os.environ[name] for name in _NETWORK if name in os.environ}
+    return way | {"ARNODE_DOWNLOADS": str(cache.resolve() / "downloads")}
 
 
 def _publish(made: Path, ready: Path) -> None:

@@ -26,7 +26,9 @@ TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
-_Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+DeviceKind = Literal["cpu", "cuda", "mps"]
+
+Value = StrictBool | StrictInt | StrictFloat | StrictStr
 
 
 def _file_name(name: str) -> str:
@@ -143,10 +145,10 @@ class Knob(Frozen):
     low: StrictInt | StrictFloat | None = None
     high: StrictInt | StrictFloat | None = None
     log: bool = False
-    choices: tuple[_Scalar, ...] = ()
+    choices: tuple[Value, ...] = ()
     prior: dict[str, PositiveFloat] = {}
     """How promising the knob is on device classes that start with the key; 1.0 where no key fits."""
-    default: _Scalar
+    default: Value
     """The value in the task's own program; never written in the task file."""
 
     def check(self, value: object) -> Scalar:

@@ -8,6 +8,7 @@ the same program under the same budget and may compare values.
 import hashlib
 import importlib.resources
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,20 @@ from pydantic import Field, ValidationError, model_validator
 
 from trainer import knobs as constants
 from trainer.errors import KnobError, TaskError
-from trainer.schema import TASK_NAME, Budget, Data, Evaluate, FileName, Frozen, Knob, Limits, Metric, Setup
+from trainer.schema import (
+    TASK_NAME,
+    Budget,
+    Data,
+    DeviceKind,
+    Evaluate,
+    FileName,
+    Frozen,
+    Knob,
+    Limits,
+    Metric,
+    Setup,
+    Value,
+)
 
 __all__ = ["Budget", "Data", "Evaluate", "Knob", "Limits", "Metric", "Setup", "Task", "built_in_tasks", "load_task"]
 
@@ -41,6 +55,8 @@ class Task(Frozen):
     reported: bool = False
     """The program is another's and prints its own metric, so that code changes are believed of nobody else."""
     setup: Setup = Setup()
+    devices: tuple[DeviceKind, ...] = ("cpu",)
+    """The kinds of device that the program is for; of those that a machine has, the first is used."""
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -56,7 +72,7 @@ class Task(Frozen):
         section, and what edited code is scored on. Left out is what only advises or protects: title, unit,
         priors, floor, known best and noise (guesses that may be improved without making older values incomparable),
         limits and the closeness of the audit (they end or refuse a trial, never alter its value),
-        instructions (text for an LLM) and setup (where things are on this machine).
+        instructions (text for an LLM), devices, and setup (where things are on this machine).
         """
         knobs = [
             [k.name, k.type, _bound(k, k.low), _bound(k, k.high), k.log, list(k.choices)]
@@ -84,11 +100,15 @@ class Task(Frozen):
 
 
 class _Program(Frozen):
-    folder: str = "."
+    folder: str | tuple[str, ...] = "."
+    """Where the files are; of several folders, the first that has a file gives it."""
     files: tuple[FileName, ...] = Field(min_length=1)
     editable: tuple[FileName, ...] = Field(min_length=1)
     command: tuple[str, ...] = Field(min_length=1)
     instructions: FileName | None = None
+    constants: dict[str, Value] = Field(default_factory=dict)
+    """Values of constants in editable files, in place of those written there: one program, another baseline."""
+    devices: tuple[DeviceKind, ...] = Field(default=("cpu",), min_length=1)
 
     @model_validator(mode="after")
     def _editable_exist(self) -> Self:
@@ -156,8 +176,10 @@ def load_task(ref: str | Path) -> Task:
     except ValidationError as error:
         raise TaskError(f"{path}: {_explain(error)}") from error
     program = written.program
-    folder = path.parent / program.folder
-    files = {name: _text(path, folder / name) for name in program.files}
+    names = (program.folder,) if isinstance(program.folder, str) else program.folder
+    folders = [path.parent / name for name in names]
+    files = {name: _text(path, _first_with(folders, name)) for name in program.files}
+    files |= _with_constants(path, {name: files[name] for name in program.editable}, program.constants)
     return Task(
         name=written.name,
         title=written.title,
@@ -168,9 +190,10 @@ def load_task(ref: str | Path) -> Task:
         files=files,
         editable=program.editable,
         command=program.command,
-        instructions=_text(path, folder / program.instructions) if program.instructions else "",
+        instructions=_text(path, _first_with(folders, program.instructions)) if program.instructions else "",
         data=written.data,
         evaluate=written.evaluate,
+        devices=program.devices,
     )
 
 
@@ -181,6 +204,30 @@ def _toml(path: Path) -> dict[str, object]:
         raise TaskError(f"{path}: not valid TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}") from error
+
+
+def _first_with(folders: Sequence[Path], name: str) -> Path:
+    return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
+
+
+def _with_constants(path: Path, editable: dict[str, str], values: Mapping[str, Value]) -> dict[str, str]:
+    """The editable files with these values of their constants."""
+    try:
+        own = {file: constants.read(text) for file, text in editable.items()} if values else {}
+        for name, value in values.items():
+            written = [found[name] for found in own.values() if name in found]
+            if len(written) != 1 or type(written[0]) is not type(value):
+                now = " and ".join(map(repr, written)) or "not there"
+                raise TaskError(
+                    f"{path}: program.constants.{name} = {value!r}: exactly one of {', '.join(editable)} must assign "
+                    f"it a literal of that type; now it is {now}"
+                )
+        return {
+            file: constants.rewrite(editable[file], {name: values[name] for name in values if name in found})
+            for file, found in own.items()
+        }
+    except KnobError as error:
+        raise TaskError(f"{path}: program.constants: {error}") from error
 
 
 def _locate(ref: str | Path) -> Path:

@@ -54,6 +54,26 @@ async def test_data_is_made_once_and_trials_read_it(tmp_path: Path) -> None:
     assert (trial.status, trial.value) == ("ok", 3.0)
 
 
+async def test_downloads_stay_when_the_rest_fails_and_notes_are_passed_on(tmp_path: Path) -> None:
+    prepare = """
+import os, pathlib, sys
+folder = pathlib.Path(os.environ["ARNODE_DOWNLOADS"])
+folder.mkdir(exist_ok=True)
+part = folder / "part"
+if not part.exists():
+    part.write_text("half")
+    print("note: downloading", flush=True)
+    sys.exit("the network is gone")
+print("---")
+print("data_sha256:", part.read_text())
+"""
+    task, cache, notes = data_task(tmp_path / "log", prepare=prepare, sha256=None), tmp_path / "cache", list[str]()
+    with pytest.raises(DataError, match="the network is gone"):
+        await prepare_data(task, cache, notes.append)
+    assert notes == ["preparing the data of toy, once on this machine", "downloading"]
+    assert await prepare_data(task, cache) is not None
+
+
 async def test_a_task_without_data_needs_none(tmp_path: Path) -> None:
     assert await prepare_data(toy_task(), tmp_path / "cache") is None
     assert not (tmp_path / "cache").exists()

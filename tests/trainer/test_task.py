@@ -72,6 +72,19 @@ def test_a_folder_and_its_task_file_are_the_same_task(tmp_path: Path) -> None:
     assert task.data == Data(command=("{python}", "prepare.py"))
 
 
+def test_one_program_serves_tasks_with_other_constants_and_files(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    (folder / "other").mkdir()
+    (folder / "other/prepare.py").write_text("print('other data')\n")
+    text = TASK_FILE.replace('folder = "code"', 'folder = ["other", "code"]\ndevices = ["cuda", "mps"]')
+    (folder / "task.toml").write_text(text.replace("[metric]", "constants = { LR = 0.01 }\n[metric]"))
+    task = load_task(folder)
+    assert task.files == {"train.py": 'INIT = "default"\nLR = 0.01\n', "prepare.py": "print('other data')\n"}
+    assert task.knobs["LR"].default == 0.01
+    assert task.instructions == "Make it better.\n"
+    assert task.devices == ("cuda", "mps")
+
+
 def test_line_ends_of_the_checkout_do_not_change_the_fingerprint(tmp_path: Path) -> None:
     unix = load_task(written(tmp_path / "unix"))
     folder = written(tmp_path / "dos")
@@ -159,6 +172,9 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "choice without choices": ('choices = ["default", "normal"]\n', "", "needs at least one"),
     "bound on a choice": ('type = "choice"', 'type = "choice"\nlow = 1', "mean nothing"),
     "prior below zero": ("cpu = 2.0", "cpu = -2.0", "prior.cpu"),
+    "constant unknown": ("[metric]", "constants = { RATE = 1.0 }\n[metric]", "constants.RATE = 1.0: .* it is not"),
+    "constant's type": ("[metric]", "constants = { LR = 1 }\n[metric]", "constants.LR = 1: .* now it is 0.001"),
+    "device unknown": ("[metric]", 'devices = ["tpu"]\n[metric]', "program.devices"),
     "nameless knob": ('name = "LR"\n', "", r"knobs\[1\]: name is missing"),
 }  # fmt: skip
 
