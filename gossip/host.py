@@ -22,14 +22,11 @@ from gossip import upstream
 from gossip.door import Door
 from gossip.events import Event, Peer, PeerConnected, PeerLost
 from gossip.flood import forget_own_record
-from gossip.identity import Identity
+from gossip.identity import ED25519_PREFIX, Identity
 from gossip.swarmkey import SwarmKey
 
 MAX_CONNECTIONS: Final = 200
 CLOSE_SECONDS: Final = 2.0
-
-# An Ed25519 peer id is the key itself in an identity multihash (libp2p peer-ids specification).
-ED25519_PREFIX: Final = bytes.fromhex("002408011220")
 
 DIALLED: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 

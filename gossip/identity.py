@@ -6,6 +6,7 @@ The same key signs records and is the libp2p identity, so a record's author and 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gossip.private_file import PrivateFileError, read_private, write_private
+
+# An Ed25519 peer id is the key itself in an identity multihash (libp2p peer-ids specification).
+ED25519_PREFIX: Final = bytes.fromhex("002408011220")
 
 
 class IdentityError(Exception):

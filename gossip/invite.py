@@ -17,7 +17,8 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
-from gossip.host import ED25519_PREFIX, AddressError, parse_peer_address, peer_id_of
+from gossip.host import AddressError, parse_peer_address, peer_id_of
+from gossip.identity import ED25519_PREFIX
 from gossip.swarmkey import KEY_BYTES, SwarmKey
 
 PREFIX: Final = "arnode1"

@@ -20,7 +20,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from gossip.events import Event, PresenceArrived, Trouble
 from gossip.flood import Flood, Router
-from gossip.host import ED25519_PREFIX
+from gossip.identity import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.metrics import Metrics
 from gossip.outgoing import QUEUE_LENGTH
@@ -30,7 +30,7 @@ from gossip.twin import Twins
 
 ARRIVALS: Final = 4096
 STORE_AT_ONCE: Final = 128
-STORE_EVERY_SECONDS: Final = 0.03
+STORE_EVERY_SECONDS: Final = 0.05
 PACE_ABOVE: Final = QUEUE_LENGTH // 2
 PACE_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.5

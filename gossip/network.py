@@ -26,7 +26,6 @@ from gossip.events import Event, EventQueue, Notice, Peer, PeerRejected, RecordA
 from gossip.guard import Guard, Origin, origin_of
 from gossip.host import (
     CLOSE_SECONDS,
-    ED25519_PREFIX,
     MAX_CONNECTIONS,
     AddressError,
     Connections,
@@ -35,7 +34,7 @@ from gossip.host import (
     open_host,
     parse_peer_address,
 )
-from gossip.identity import Identity
+from gossip.identity import ED25519_PREFIX, Identity
 from gossip.intake import Intake
 from gossip.lan import stay_visible
 from gossip.log import Log

@@ -21,7 +21,7 @@ from libp2p.utils.varint import encode_uvarint
 QUEUE_LENGTH: Final = 2048
 PACKET_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 0.03
-BUSY_LINGER_SECONDS: Final = 0.1
+BUSY_LINGER_SECONDS: Final = 0.15
 BUSY_SECONDS: Final = 0.2
 MAX_KNOWN: Final = 1000
 PUBLISH_TAG: Final = b"\x12"  # field 2, length-delimited

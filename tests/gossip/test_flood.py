@@ -1,10 +1,16 @@
 """Each fault of libp2p's GossipSub that gossip/flood.py mends: the bare one shows it, ours does not."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.exceptions import ParseError
+from libp2p.io.exceptions import MessageTooLarge
+from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.id import ID
 from libp2p.peer.peer_record import PeerRecord
@@ -16,7 +22,7 @@ from libp2p.pubsub.utils import maybe_consume_signed_record
 
 from gossip import flood
 from gossip.mesh import topics_of
-from gossip.outgoing import QUEUE_LENGTH
+from gossip.outgoing import QUEUE_LENGTH, framed
 from tests.gossip import bare
 from tests.gossip.nodes import hardened
 
@@ -47,6 +53,10 @@ def members(router_class: Callable[[], GossipSub], count: int = 20) -> tuple[Gos
     for peer in peers:
         router.peer_protocol[peer] = PROTOCOL_ID_V11
     pubsub.peer_topics[RECORDS] = set(peers)
+    if router_class is flood.Router:
+        pubsub.peer_queues = flood._Queues()
+    for peer in peers:
+        pubsub.peer_queues[peer] = RpcQueue()
     router.mesh[RECORDS] = set()
     return router, pubsub, peers
 
@@ -74,6 +84,29 @@ def test_peers_in_backoff_hear_of_messages(made: Callable[[], GossipSub], reache
     for peer in peers[3:]:
         router._add_back_off(peer, RECORDS, False)
     assert len(router.gossip_heartbeat()) == reached
+
+
+def announced(router: GossipSub, heartbeats: int) -> int:
+    """How many ids go out to peers outside the mesh; what the heartbeat itself does besides is left out."""
+    count = 0
+    for _ in range(heartbeats):
+        count += sum(len(ids) for topics in router.gossip_heartbeat().values() for ids in topics.values())
+        if isinstance(router, flood.Router):
+            router.beats += 1
+        router.mcache.shift()
+    return count
+
+
+@pytest.mark.parametrize(("made", "ids"), [(bare_router, 3 * 3), (flood.Router, 2)])
+async def test_an_id_is_announced_once_and_not_to_who_announced_it(made: Callable[[], GossipSub], ids: int) -> None:
+    router, pubsub, peers = members(made, 4)
+    knowing = peers[1]
+    router.mesh[RECORDS] = {peers[0]}
+    said = rpc_pb2.Message(from_id=b"x", seqno=b"y", topicIDs=[RECORDS])
+    pubsub.seen_messages.add(b"xy")
+    router.mcache.put(said)
+    await router.handle_ihave(rpc_pb2.ControlIHave(topicID=RECORDS, messageIDs=[b"xy"]), knowing)
+    assert announced(router, 12) == ids
 
 
 @pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (flood.Router, 20)])
@@ -123,16 +156,45 @@ def test_outbound_queues_are_roomy() -> None:
         assert sum(made[peer].push(rpc_pb2.RPC()) for _ in range(3000)) == expected
 
 
-async def test_small_reads_are_served_from_one_large_read() -> None:
-    class Counting:
-        reads = 0
+class Pieces:
+    """A stream that gives what it was made of, piece by piece, and then ends."""
 
-        async def read(self, n: int | None = None) -> bytes:
-            self.reads += 1
-            await trio.lowlevel.checkpoint()
-            return b"abcdefgh"
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self.reads = 0
 
-    stream = Counting()
-    reader = flood.Buffered(stream)  # type: ignore[arg-type]
-    assert [await reader.read(n) for n in (1, 3, 100, 2)] == [b"a", b"bcd", b"efgh", b"ab"]
-    assert stream.reads == 2
+    async def read(self, n: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self.reads += 1
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise StreamEOF from None
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.data())
+def test_rpcs_are_cut_from_a_stream_however_it_is_divided(rpcs: list[bytes], data: st.DataObject) -> None:
+    sent = b"".join(framed(rpc) for rpc in rpcs)
+    places = sorted(data.draw(st.sets(st.integers(1, max(1, len(sent) - 1)), max_size=10)))
+    pieces = [sent[a:b] for a, b in itertools.pairwise([0, *places, len(sent)]) if a < b]
+
+    async def read() -> None:
+        frames = flood.Frames(Pieces(pieces), 300)  # type: ignore[arg-type]
+        assert [await frames.next() for _ in rpcs] == rpcs
+        with pytest.raises(StreamEOF):
+            await frames.next()
+
+    trio.run(read)
+
+
+async def test_several_rpcs_take_one_read() -> None:
+    stream = Pieces([framed(b"one") + framed(b"two")])
+    frames = flood.Frames(stream, 100)  # type: ignore[arg-type]
+    assert [await frames.next(), await frames.next()] == [b"one", b"two"]
+    assert stream.reads == 1
+
+
+@pytest.mark.parametrize(("sent", "error"), [(b"\xff" * 10, ParseError), (framed(bytes(101)), MessageTooLarge)])
+async def test_a_length_that_no_peer_should_send_ends_the_stream(sent: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await flood.Frames(Pieces([sent]), 100).next()  # type: ignore[arg-type]

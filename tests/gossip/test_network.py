@@ -123,7 +123,7 @@ async def test_a_restarted_bootstrap_is_joined_again_and_its_new_records_are_not
         await first.until_heard_by()
         for _ in range(50):
             await first.say()
-        await other.until(lambda: other.log.count() == 100)
+        await other.until(lambda: len(other.all(RecordArrived)) == 100)
         assert {event.via for event in other.all(RecordArrived)[50:] if isinstance(event, RecordArrived)} == {"gossip"}
 
 
