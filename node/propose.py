@@ -55,7 +55,8 @@ def propose(
 
     Raises ProposeError, RunError, ExportError and the trainer's errors.
     """
-    with open_state(home, task_reference, writing=False) as state:
+    # a person may have an idea before a node ever ran here
+    with open_state(home, task_reference, writing=not home.log.exists()) as state:
         task = state.task
         parent = _base(state, base)
         candidate = recipe_from_program(task, {**materialise(task, parent), **read_program(task, program)})
