@@ -167,7 +167,7 @@ class Research:
     def _tell_misfits(self) -> None:
         """Say once of each code change of peers why it is not tried on the best recipe as it is."""
         for found, why in self.state.notebook.misfits():
-            key = f"{found.record_id.hex()} {recipe_id(self.state.notebook.best()).hex()}"
+            key = f"{found.record_id.hex()} {why}"
             if key not in self._told:
                 self._told.add(key)
                 text = f"not tried, though {self.state.alias(found.author)} kept it: {_in_words(found.change)}: {why}"
