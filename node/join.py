@@ -51,6 +51,7 @@ from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
+from trainer.worker import open_worker
 
 # what nursery.start passes: trio.TaskStatus[None], which the stubs that libp2p brings along do not know
 Started: TypeAlias = Any
@@ -346,17 +347,19 @@ class _Node:
         sandbox = await sandbox_or_none(self._note)
         data = await prepare_data(state.task, data_cache(), on_note=self._note)
         try:
-            with Trials(
-                state.task,
-                state.device,
-                store=home.trials,
-                workspaces=home.workspaces,
-                data=data,
-                trouble=self.trouble,
-                sandbox=sandbox,
-                peers_code=self.options.accept_code,
-            ) as trials:
-                await self.research.run(trials)
+            async with open_worker(state.task, sandbox, data) as worker:
+                with Trials(
+                    state.task,
+                    state.device,
+                    store=home.trials,
+                    workspaces=home.workspaces,
+                    data=data,
+                    trouble=self.trouble,
+                    sandbox=sandbox,
+                    worker=worker,
+                    peers_code=self.options.accept_code,
+                ) as trials:
+                    await self.research.run(trials)
         finally:
             self.feed.progress_ended()
 

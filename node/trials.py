@@ -25,6 +25,7 @@ from trainer.recipe import Recipe, materialise, program_sha256
 from trainer.sandbox import Sandbox, find_sandbox
 from trainer.task import Task
 from trainer.trial import Progress, Trial, run_trial
+from trainer.worker import Worker
 
 # task, program, seed, device
 Key: TypeAlias = tuple[bytes, bytes, int, str]
@@ -63,6 +64,7 @@ async def run_recipe(
     data: Path | None,
     sandbox: Sandbox | None,
     on_progress: Callable[[Progress], None] | None = None,
+    worker: Worker | None = None,
 ) -> Trial:
     """Run a recipe once, in the way that its integrity asks for: edited code is scored from outside where it can be.
 
@@ -78,7 +80,9 @@ async def run_recipe(
         return await run_audited(
             task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress
         )
-    return await run_trial(task, files, seed, workspace=workspace, data=data, on_progress=on_progress, sandbox=sandbox)
+    return await run_trial(
+        task, files, seed, workspace=workspace, data=data, on_progress=on_progress, sandbox=sandbox, worker=worker
+    )
 
 
 class Trials:
@@ -86,7 +90,7 @@ class Trials:
 
     data: the prepared data folder, None where the task has none. trouble: hears what is wrong with the store, and why.
     sandbox: what programs are locked in; None to run them under limits only. peers_code: whether its person lets edited
-    code of peers be run.
+    code of peers be run. worker: starts programs in less time, None to start each from nothing.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Trials:
         trouble: Callable[[str, str], object],
         sandbox: Sandbox | None = None,
         peers_code: bool = False,
+        worker: Worker | None = None,
     ) -> None:
         self.task = task
         self._device = device
@@ -109,6 +114,8 @@ class Trials:
         self._trouble = trouble
         self._sandbox = sandbox
         self._peers_code = peers_code
+        self._worker = worker
+        self._told_cold = ""
         self._store: sqlite3.Connection | None = None
         self._unsaved: dict[Key, str] = {}
         self._told = False
@@ -149,7 +156,11 @@ class Trials:
             data=self._data,
             on_progress=on_progress,
             sandbox=self._sandbox,
+            worker=self._worker,
         )
+        if self._worker is not None and self._worker.cold_because not in ("", self._told_cold):
+            self._told_cold = self._worker.cold_because
+            self._trouble("trials", f"they start slower, each from nothing: {self._told_cold}")
         if trial.status == "ok":
             self._unsaved[self._key(recipe, seed)] = json.dumps(dataclasses.asdict(trial))
             self._save()

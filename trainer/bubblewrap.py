@@ -7,6 +7,7 @@ As root bubblewrap needs no user namespace, and the program runs under a user id
 processes does not bind user 0.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -28,9 +29,11 @@ TMP_MB: Final = 256
 OLDEST: Final = (0, 7)
 """Older releases cannot bound the size of a temporary folder."""
 
-# user ids above those that systems hand out; one a run, so that two programs do not share their count of processes
+# user ids above those that systems hand out
 _FIRST_UID: Final = 3_000_000_000
 _UIDS: Final = 100_000
+_UID_STEP: Final = 7_919  # so that nodes whose process ids are neighbours do not meet
+_runs: Final = itertools.count()
 
 _NVIDIA: Final = re.compile(r"nvidia(\d+|ctl|-uvm|-uvm-tools)")
 
@@ -69,10 +72,46 @@ class Bubblewrap:
             filter_fd: an inherited descriptor of `trainer.seccomp.open_filter`.
             cards: names in /dev of the graphics cards that it may use, as `graphics_cards` gives them.
         """
-        root = os.geteuid() == 0
+        walls = self._walls(files, data, others, outputs, environment, disk_mb, cards)
+        limits = [self.prlimit, f"--nproc={tasks}", "--memlock=65536", "--msgqueue=0", "--"]
+        drop = []
+        if os.geteuid() == 0:
+            uid = str(unused_uid())
+            drop = [self.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--bounding-set", "-all"]
+            drop += ["--inh-caps", "-all", "--no-new-privs", "--"]
+        return [*walls, "--seccomp", str(filter_fd), "--", *limits, *drop, *command]
+
+    def warm_command(
+        self,
+        command: Sequence[str],
+        *,
+        files: Mapping[str, Path],
+        data: Path | None,
+        others: Sequence[Path],
+        environment: Mapping[str, str],
+        disk_mb: int,
+        cards: Sequence[str] = (),
+    ) -> list[str]:
+        """The same without filter and limits and with the right to mount, for `trainer/warm.py`.
+
+        That gives each program that it forks the former, and not the latter.
+        """
+        walls = self._walls(files, data, others, {}, environment, disk_mb, cards)
+        return [*walls, "--cap-add", "CAP_SYS_ADMIN", "--", *command]
+
+    def _walls(
+        self,
+        files: Mapping[str, Path],
+        data: Path | None,
+        others: Sequence[Path],
+        outputs: Mapping[str, Path],
+        environment: Mapping[str, str],
+        disk_mb: int,
+        cards: Sequence[str],
+    ) -> list[str]:
         words = [self.bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
-        if root:
+        if os.geteuid() == 0:
             words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
             words += ["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_RESOURCE"]
         else:
@@ -94,13 +133,12 @@ class Bubblewrap:
             words += _bind(str(data), DATA)
         for other in others:
             words += _bind(str(other), str(other))
-        words += ["--remount-ro", "/", "--chdir", JOB, "--seccomp", str(filter_fd), "--"]
-        words += [self.prlimit, f"--nproc={tasks}", "--memlock=65536", "--msgqueue=0", "--"]
-        if root:
-            uid = str(_FIRST_UID + os.getpid() % _UIDS)
-            words += [self.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--bounding-set", "-all"]
-            words += ["--inh-caps", "-all", "--no-new-privs", "--"]
-        return [*words, *command]
+        return [*words, "--remount-ro", "/", "--chdir", JOB]
+
+
+def unused_uid() -> int:
+    """A user id for one run: two programs with one id would share their count of processes."""
+    return _FIRST_UID + (os.getpid() + _UID_STEP * next(_runs)) % _UIDS
 
 
 def graphics_cards(devices: Iterable[str]) -> tuple[str, ...]:

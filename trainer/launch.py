@@ -24,10 +24,20 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OPEN_FILES = 1024
 _KILL_SECONDS = 2.0
-_CANNOT_START = 127
+CANNOT_START = 127
 
 
 def main(memory_bytes: int, file_bytes: int, command: list[str]) -> NoReturn:
+    status = supervise()
+    if status is None:
+        _become(command, memory_bytes, file_bytes)
+    _end_as(status)
+
+
+def supervise() -> int | None:
+    """Fork. None in the child, which is to become the program; in the parent, once nothing of the child runs any more,
+    its wait status.
+    """
     # As a subreaper it inherits daemons that the program cuts loose, and so can find and kill them.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     woken, wake = os.pipe()
@@ -36,34 +46,45 @@ def main(memory_bytes: int, file_bytes: int, command: list[str]) -> NoReturn:
     signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
     supervisor = os.getpid()
     program = os.fork()
-    if program == 0:
-        _become(command, memory_bytes, file_bytes, supervisor)
-    status = _wait(program, woken)
-    _end_all(program)
-    _end_as(status)
+    if program:
+        status = _wait(program, woken)
+        _end_all(program)
+        return status
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() not in (supervisor, 0):  # 0: it is the first process of a namespace of its own
+        os._exit(CANNOT_START)
+    os.setpgid(0, 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.close(woken)
+    os.close(wake)
+    return None
 
 
-def _become(command: list[str], memory_bytes: int, file_bytes: int, supervisor: int) -> NoReturn:
+def set_limits(memory_bytes: int, file_bytes: int) -> None:
+    """Bound this process and all that it starts: its data segment (0: not), its files, no core dumps."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
+    if memory_bytes:
+        _limit(resource.RLIMIT_DATA, memory_bytes)
+
+
+def _become(command: list[str], memory_bytes: int, file_bytes: int) -> NoReturn:
     """In the child: limits, then the program in our place."""
     try:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != supervisor:
-            os._exit(_CANNOT_START)
-        os.setpgid(0, 0)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         # Python ignores these two, and what is ignored stays ignored in the program.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        _limit(resource.RLIMIT_CORE, 0)
-        _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-        _limit(resource.RLIMIT_FSIZE, file_bytes)
-        if memory_bytes:
-            _limit(resource.RLIMIT_DATA, memory_bytes)
+        set_limits(memory_bytes, file_bytes)
         os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"cannot start {command[0]}: {error}\n".encode())
     finally:
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
 
 
 def _limit(kind: int, amount: int) -> None:

@@ -1,4 +1,4 @@
-"""One subprocess under limits: started, read, watched, and ended with all that it started.
+"""One subprocess under limits: started, watched, and ended with all that it started.
 
 `trainer/launch.py` sits between this process and the program. Closing its standard input ends the
 program's whole tree; so does the death of this process, however it dies.
@@ -12,42 +12,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-import psutil
 import trio
 
 from trainer import launch
 from trainer.sandbox import Contents, Sandbox
 from trainer.task import Limits
+from trainer.watch import GRACE_SECONDS, MB, Ended, watched
 
-Cause: TypeAlias = Literal["timeout", "oom", "output", "processes"]
+__all__ = ["Ended", "end", "environment", "fresh_folder", "run_limited"]
 
-_MB = 1_000_000
-_POLL_SECONDS = 0.2
-_GRACE_SECONDS = 3.0
 # What a program may need to find its libraries and its device; nothing that could hold a key.
 _PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a subprocess ended.
-
-    Attributes:
-        exit_code: the program's; negative for the signal that ended it.
-        stopped: which limit it broke and in words, or None if it ended by itself.
-        seconds: wall time from start to end.
-        peak_memory_mb: the most resident memory that its tree was seen to hold, looking five times a second;
-            None if it ended before the first look.
-    """
-
-    exit_code: int
-    stopped: tuple[Cause, str] | None
-    seconds: float
-    peak_memory_mb: float | None = None
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:
@@ -108,7 +85,7 @@ async def run_limited(
         descriptors: what the command inherits, under the same numbers.
     """
     started = trio.current_time()
-    memory = limits.memory_mb * _MB if limit_data else 0
+    memory = limits.memory_mb * MB if limit_data else 0
     words = [sys.executable if part == "{python}" else part for part in command]
     with ExitStack() as stack:
         if sandbox is not None:
@@ -117,7 +94,7 @@ async def run_limited(
             words, needed = stack.enter_context(locked)
             descriptors += needed
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * _MB), *words],
+            [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * MB), *words],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
@@ -126,129 +103,44 @@ async def run_limited(
             start_new_session=True,
             pass_fds=descriptors,
         )
-    running = trio.CancelScope(deadline=started + wall_seconds)
-    broken: list[tuple[Cause, str]] = []
-    seen: list[int] = []
-
-    def stop(cause: Cause, reason: str) -> None:
-        broken.append((cause, reason))
-        running.cancel()
-
-    budget = _OutputBudget(limits.output_bytes, stop)
-    try:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, process.pid, folder, limits, stop, seen.append)
-            async with trio.open_nursery() as readers:
-                readers.start_soon(_read, process.stdout, False, budget, on_line)
-                readers.start_soon(_read, process.stderr, True, budget, on_line)
-                with running:
-                    await process.wait()
-                if running.cancelled_caught and not broken:
-                    broken.append(("timeout", f"ran longer than {wall_seconds:g} s"))
-                await _end(process)
-                # The pipes are at their end now, unless something we could not kill holds them open.
-                readers.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
-            nursery.cancel_scope.cancel()
-    finally:
-        with trio.CancelScope(shield=True):
-            await _end(process)
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    await pipe.aclose()
-    assert process.returncode is not None
-    code = process.returncode
-    if sandbox is not None and code > 128:
-        code = 128 - code  # how bubblewrap, like a shell, tells of a signal
-    return Ended(
-        code,
-        broken[0] if broken else None,
-        trio.current_time() - started,
-        max(seen) / _MB if any(seen) else None,
+    return await watched(
+        _Launched(process, shell_codes=sandbox is not None),
+        folder=folder,
+        limits=limits,
+        started=started,
+        wall_seconds=wall_seconds,
+        on_line=on_line,
     )
 
 
-class _OutputBudget:
-    """How many bytes both streams together may still carry."""
+class _Launched:
+    """A program below a launcher of its own.
 
-    def __init__(self, size: int, stop: Callable[[Cause, str], None]) -> None:
-        self._size = size
-        self._left = size
-        self._stop = stop
+    shell_codes: whether a code above 128 tells of a signal, as bubblewrap, like a shell, does.
+    """
 
-    def spend(self, chunk: bytes) -> bytes:
-        """The part of the chunk that is within the budget; stops the program when that is spent."""
-        within = chunk[: self._left]
-        self._left -= len(within)
-        if len(within) < len(chunk):
-            self._stop("output", f"printed more than {self._size:,} bytes")
-        return within
+    def __init__(self, process: trio.Process, *, shell_codes: bool) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.pid = process.pid
+        self.stdout: trio.abc.ReceiveStream = process.stdout
+        self.stderr: trio.abc.ReceiveStream = process.stderr
+        self._process = process
+        self._shell_codes = shell_codes
 
+    async def wait(self) -> int:
+        code = await self._process.wait()
+        return 128 - code if self._shell_codes and code > 128 else code
 
-async def _read(
-    stream: trio.abc.ReceiveStream, error: bool, budget: _OutputBudget, on_line: Callable[[str, bool], None]
-) -> None:
-    pending = bytearray()
-    async for chunk in stream:
-        within = budget.spend(bytes(chunk))
-        # Only the new chunk is searched for line ends, so that one endless line costs linear time.
-        head, newline, rest = within.rpartition(b"\n")
-        if newline:
-            pending += head
-            for line in pending.split(b"\n"):
-                on_line(line.decode(errors="replace"), error)
-            pending.clear()
-        pending += rest
-        if len(within) < len(chunk):
-            break
-    if pending:
-        on_line(pending.decode(errors="replace"), error)
+    async def end(self) -> None:
+        await end(self._process)
 
 
-async def _watch(
-    pid: int, folder: Path, limits: Limits, stop: Callable[[Cause, str], None], on_memory: Callable[[int], None]
-) -> None:
-    """Poll what the kernel does not limit for a whole tree: resident memory, number of processes, disk."""
-    while True:
-        processes, memory, disk = await trio.to_thread.run_sync(_measure, pid, folder)
-        on_memory(memory)
-        if memory > limits.memory_mb * _MB:
-            stop("oom", f"used more than {limits.memory_mb:,} MB of memory")
-        elif processes > limits.processes:
-            stop("processes", f"ran more than {limits.processes} processes at once")
-        elif disk > limits.disk_mb * _MB:
-            stop("output", f"wrote more than {limits.disk_mb:,} MB to disk")
-        await trio.sleep(_POLL_SECONDS)
-
-
-def _measure(pid: int, folder: Path) -> tuple[int, int, int]:
-    """Processes below `pid`, their resident bytes, and the bytes of the files in the folder."""
-    memory = 0
-    try:
-        tree = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        tree = []
-    for process in tree:
-        try:
-            memory += process.memory_info().rss
-        except psutil.Error:
-            continue
-    disk = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                disk += os.lstat(os.path.join(parent, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return len(tree), memory, disk
-
-
-async def _end(process: trio.Process) -> None:
-    """End the program's tree by closing the lifeline; kill the launcher if that takes too long."""
+async def end(process: trio.Process) -> None:
+    """End what a launcher runs by closing its lifeline; kill the launcher if that takes too long."""
     if process.stdin is not None:
         await process.stdin.aclose()
-    with trio.move_on_after(_GRACE_SECONDS):
+    with trio.move_on_after(GRACE_SECONDS):
         await process.wait()
     if process.returncode is None:
         process.kill()

@@ -126,6 +126,43 @@ class Sandbox:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def keep_warm(
+        self,
+        command: Sequence[str],
+        contents: Contents,
+        environment: Mapping[str, str],
+        *,
+        disk_mb: int,
+    ) -> Iterator[tuple[list[str], int]]:
+        """The command that runs a warm worker in the sandbox, and the descriptor of the filter for its programs.
+
+        Only where `may_warm`: bubblewrap makes the namespaces in which the worker makes those of its programs.
+        """
+        assert isinstance(self.walls, Bubblewrap)
+        descriptor = open_filter(unix_sockets=True)
+        try:
+            files = {name: contents.folder / name for name in contents.files}
+            yield (
+                self.walls.warm_command(
+                    [*command, str(descriptor)],
+                    files=files,
+                    data=contents.data,
+                    others=contents.others,
+                    environment=environment,
+                    disk_mb=disk_mb,
+                    cards=self.cards,
+                ),
+                descriptor,
+            )
+        finally:
+            os.close(descriptor)
+
+    @property
+    def may_warm(self) -> bool:
+        """Whether a warm worker can be kept in it."""
+        return isinstance(self.walls, Bubblewrap)
+
 
 def find_sandbox(*, gpus: bool = False) -> Sandbox:
     """The strongest sandbox that stands the test here. Blocks for about a second.
@@ -153,11 +190,16 @@ def find_sandbox(*, gpus: bool = False) -> Sandbox:
 
 def _proven(sandbox: Sandbox) -> Sandbox:
     achieved = attack(sandbox)
+    refuse_leaks(achieved)
+    return dataclasses.replace(sandbox, held=len(achieved))
+
+
+def refuse_leaks(achieved: Mapping[str, str]) -> None:
+    """Raise SandboxError if any attack achieved something."""
     succeeded = {name: what for name, what in achieved.items() if what}
     if succeeded:
         found = "; ".join(f"{name.replace('_', ' ')}: {what[:60]}" for name, what in succeeded.items())
         raise SandboxError(f"the sandbox does not hold on this machine ({found})", "leaks")
-    return dataclasses.replace(sandbox, held=len(achieved))
 
 
 def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
@@ -165,7 +207,7 @@ def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
 
     Raises SandboxError if they cannot even be run.
     """
-    with _targets() as targets, tempfile.TemporaryDirectory(prefix="arnode-attacks-") as folder:
+    with targets_of_attacks() as targets, tempfile.TemporaryDirectory(prefix="arnode-attacks-") as folder:
         shutil.copy(attacks.__file__, folder)
         words = [sys.executable, "-I", "-S", "attacks.py", json.dumps(targets | {"only": list(only)})]
         environment = {"PATH": os.defpath, "HOME": folder}
@@ -217,7 +259,7 @@ def _why_not(code: int, said: str) -> SandboxError:
 
 
 @contextlib.contextmanager
-def _targets() -> Iterator[dict[str, Any]]:
+def targets_of_attacks() -> Iterator[dict[str, Any]]:
     """Things outside of a sandbox for the attacks to reach: files, listeners, a process."""
     with contextlib.ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="arnode-attack-"))

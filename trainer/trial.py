@@ -17,6 +17,8 @@ from trainer.output import Output, Progress, number_in, read_progress
 from trainer.process import Ended, environment, fresh_folder, run_limited
 from trainer.sandbox import Contents, Sandbox
 from trainer.task import Budget, Task
+from trainer.watch import watched
+from trainer.worker import Worker
 
 __all__ = ["Progress", "Status", "Trial", "run_trial"]
 
@@ -68,6 +70,7 @@ async def run_trial(
     on_progress: Callable[[Progress], None] | None = None,
     budget: Budget | None = None,
     sandbox: Sandbox | None = None,
+    worker: Worker | None = None,
 ) -> Trial:
     """Run a program once. A program that fails is a Trial that says how, never an exception.
 
@@ -81,23 +84,36 @@ async def run_trial(
         device: `cpu`, `cuda` or `mps`.
         budget: in place of the task's own, for a shorter trial; its value compares with no other.
         sandbox: what to lock the program in; None to run it under limits only.
+        worker: starts the program in less time, in that sandbox and with that data; None to start it from nothing.
     """
     output = Output()
     with fresh_folder(workspace, files) as folder:
         contents = Contents(folder, list(files), _absolute(data), task.setup.folders)
         home, seen_data = sandbox.place(contents) if sandbox else (folder, contents.data)
-        ended = await run_limited(
-            task.command,
-            folder=folder,
-            environment=environment(home, threads)
-            | task.setup.variables
-            | variables(seed, budget or task.budget, seen_data, device, threads),
-            limits=task.limits,
-            wall_seconds=task.limits.wall_seconds,
-            on_line=listener(output, home, on_progress),
-            limit_data=device == "cpu",
-            sandbox=(sandbox, contents) if sandbox else None,
-        )
+        told = environment(home, threads) | task.setup.variables
+        told |= variables(seed, budget or task.budget, seen_data, device, threads)
+        on_line = listener(output, home, on_progress)
+        forked = await worker.start(files, told, task.limits) if worker else None
+        if forked is not None:
+            ended = await watched(
+                forked,
+                folder=None,
+                limits=task.limits,
+                started=forked.started,
+                wall_seconds=task.limits.wall_seconds,
+                on_line=on_line,
+            )
+        else:
+            ended = await run_limited(
+                task.command,
+                folder=folder,
+                environment=told,
+                limits=task.limits,
+                wall_seconds=task.limits.wall_seconds,
+                on_line=on_line,
+                limit_data=device == "cpu",
+                sandbox=(sandbox, contents) if sandbox else None,
+            )
     measured = {} if ended.peak_memory_mb is None else {"peak_memory_mb": ended.peak_memory_mb}
     status, reason = judge_end(task.metric.name, ended, output)
     return Trial(
