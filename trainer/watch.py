@@ -16,6 +16,7 @@ Cause: TypeAlias = Literal["timeout", "oom", "output", "processes"]
 MB: Final = 1_000_000
 POLL_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 3.0
+_BLOCK: Final = 65_536  # a file that the kernel stops at the limit may occupy this much more
 
 
 class Program(Protocol):
@@ -154,7 +155,7 @@ async def _watch(
             stop("oom", f"used more than {limits.memory_mb:,} MB of memory")
         elif processes > limits.processes:
             stop("processes", f"ran more than {limits.processes} processes at once")
-        elif disk > limits.disk_mb * MB:
+        elif disk > limits.disk_mb * MB + _BLOCK:
             stop("output", f"wrote more than {limits.disk_mb:,} MB to disk")
         await trio.sleep(POLL_SECONDS)
 
