@@ -48,8 +48,10 @@ DEGREE = 8
 RATES = {10: 4.0, 30: 1.0, 50: 0.5, 100: 0.15}
 """Records a second in all: so few that the plain library's core is about half busy."""
 SETTLE_SECONDS = 15.0
+SETTLE_SECONDS_A_NODE = 0.5
 """New connections cause history exchange, and questions for peers."""
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 30.0
+"""As long as the longest of what a node does now and then: a ping of each peer."""
 PATIENCE_SECONDS = 20.0
 TOGETHER = 8
 TOGETHER_RATE = 100.0
@@ -204,7 +206,7 @@ def in_one_process(name: str, nodes: int, seconds: float) -> float:
     async def run() -> tuple[float, float, float]:
         with tempfile.TemporaryDirectory() as folder:
             async with networks[name](nodes, heard, Path(folder)) as say:
-                await trio.sleep(SETTLE_SECONDS)
+                await trio.sleep(SETTLE_SECONDS + SETTLE_SECONDS_A_NODE * nodes)
                 began, idle = time.perf_counter(), time.process_time()
                 await trio.sleep(QUIET_SECONDS)
                 idle = (time.process_time() - idle) / (time.perf_counter() - began)
