@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn, Optional
+from typing import Annotated, Final, Literal, NoReturn, Optional
 
 import typer
 
+from node.keys import identity_app, swarm_key_app
+from node.options import Json, home_of
 from node.task import task_app
 
 OWN_PACKAGES: Final = frozenset({"node", "agent", "gossip", "trainer"})
@@ -22,7 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
 TaskOption = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
     typer.Option("--task", metavar="NAME|FOLDER", help="What to work on (default: the last one here, else story-cpu)."),
@@ -41,12 +42,6 @@ def common(
 ) -> None:
     """A peer-to-peer network of autonomous machine-learning researchers."""
     context.obj = home
-
-
-def _home(context: typer.Context) -> Any:
-    from node.home import open_home
-
-    return open_home(context.obj)
 
 
 @app.command()
@@ -106,7 +101,7 @@ def join(
     from node.names import clean_alias
     from node.wish import wish_of
 
-    home = _home(context)
+    home = home_of(context)
     options = Options(
         wish=wish_of(home, swarm=swarm, bootstrap=bootstrap or (), key_file=swarm_key, invite=invite, move=move),
         listen=listen or default_listen(),
@@ -133,7 +128,7 @@ def invite(
     """Print an invite: all that another machine needs to join this node's swarm, as text and QR code."""
     from node.invite import show_invite
 
-    show_invite(_home(context), hours, as_json=json)
+    show_invite(home_of(context), hours, as_json=json)
 
 
 @app.command()
@@ -151,7 +146,7 @@ def swarm(
     from node.swarm import swarm as run
 
     with Feed(feed_console(json=json), json=json) as feed:
-        trio.run(run, _home(context), nodes, minutes, task, feed)
+        trio.run(run, home_of(context), nodes, minutes, task, feed)
 
 
 @app.command()
@@ -176,7 +171,7 @@ def run(
 
     from node.run import run_trials
 
-    failed = trio.run(run_trials, _home(context), task, settings or [], recipe, program, seed or [], json)
+    failed = trio.run(run_trials, home_of(context), task, settings or [], recipe, program, seed or [], json)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -194,7 +189,7 @@ def propose(
     """Propose a change of your own: the node that runs here, or is next started here, tests it first."""
     from node.propose import propose as queue
 
-    queue(_home(context), task, program, hypothesis, base, as_json=json)
+    queue(home_of(context), task, program, hypothesis, base, as_json=json)
 
 
 @app.command()
@@ -210,7 +205,7 @@ def feed(
     from node.look import show_feed
 
     with Feed(feed_console(json=json), json=json) as out:
-        show_feed(_home(context), task, out, last=last, follow=follow)
+        show_feed(home_of(context), task, out, last=last, follow=follow)
 
 
 @app.command()
@@ -218,7 +213,7 @@ def board(context: typer.Context, task: TaskOption = None, json: Json = False) -
     """Show who has found what: the best recipe of each node, and the discoveries."""
     from node.look import show_board
 
-    show_board(_home(context), task, json=json)
+    show_board(home_of(context), task, json=json)
 
 
 @app.command()
@@ -231,7 +226,7 @@ def show(
     """Show one record in full."""
     from node.look import show_record
 
-    show_record(_home(context), task, record, json=json)
+    show_record(home_of(context), task, record, json=json)
 
 
 @app.command()
@@ -252,7 +247,7 @@ def export(
     """Write what was discovered: a patch, the changed program, results.tsv, or the signed records."""
     from node.export import export as write
 
-    text = write(_home(context), task, format, what)
+    text = write(home_of(context), task, format, what)
     if output is None:
         sys.stdout.write(text)
         return
@@ -305,72 +300,8 @@ def verify(
 
 
 app.add_typer(task_app, name="task")
-
-swarm_key_app = typer.Typer(no_args_is_help=True, help="Make and compare keys of private swarms.")
 app.add_typer(swarm_key_app, name="swarm-key")
-
-
-@swarm_key_app.command("new")
-def swarm_key_new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; nothing is overwritten.")] = Path("swarm.key"),
-) -> None:
-    """Make a key; the nodes that join with it are a swarm of their own."""
-    from gossip.swarmkey import new_swarm_key, write_swarm_key
-
-    key = new_swarm_key()
-    write_swarm_key(file, key)
-    typer.echo(f"{file} (key {key.fingerprint})")
-
-
-@swarm_key_app.command("show")
-def swarm_key_show(file: Annotated[Path, typer.Argument(metavar="FILE")] = Path("swarm.key")) -> None:
-    """Print a key's fingerprint, which says nothing about the key: two people can compare it."""
-    from gossip.swarmkey import read_swarm_key
-
-    typer.echo(read_swarm_key(file).fingerprint)
-
-
-identity_app = typer.Typer(no_args_is_help=True, help="Show, back up and restore the key that is this node.")
 app.add_typer(identity_app, name="identity")
-PassphraseFile = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads it at run time on every Python
-    typer.Option("--passphrase-file", metavar="FILE", help="Read the passphrase from a file's first line."),
-]
-
-
-@identity_app.command("show")
-def identity_show(context: typer.Context, json: Json = False) -> None:
-    """Show who this node is, and how its key is kept."""
-    from node.identity import show_identity
-
-    show_identity(_home(context), as_json=json)
-
-
-@identity_app.command("export")
-def identity_export(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; nothing is overwritten.")],
-    passphrase_file: PassphraseFile = None,
-) -> None:
-    """Write a backup of the identity, encrypted with a passphrase."""
-    from node.identity import export_identity
-
-    export_identity(_home(context), file, passphrase_file)
-
-
-@identity_app.command("import")
-def identity_import(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
-    passphrase_file: PassphraseFile = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace another identity; its file is kept beside the new one.")
-    ] = False,
-) -> None:
-    """Make a backup the identity of this state folder."""
-    from node.identity import import_identity
-
-    import_identity(_home(context), file, passphrase_file, force=force)
 
 
 @contextmanager

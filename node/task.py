@@ -6,7 +6,7 @@ from typing import Annotated, Final, Optional
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
+from node.options import Json
 
 task_app: Final = typer.Typer(help="List the built-in tasks, check a task, begin one of your own.")
 
