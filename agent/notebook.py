@@ -7,8 +7,9 @@ under what it says; views are made from these files when asked for, and only wha
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from agent.best import Best, Code, latest_run
 from agent.board import BoardRow, board
 from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
 from agent.effects import PooledEffect, pool_effects
@@ -24,26 +25,13 @@ from agent.evidence import (
     read_recipe,
 )
 from agent.noise import Noise, PairedNoise, Spread, paired, pool
-from agent.packed import check_fits
 from gossip.record import Record
 from trainer.errors import RecipeError
 from trainer.knobs import Scalar
-from trainer.recipe import (
-    BASELINE,
-    Recipe,
-    apply_change,
-    change_between,
-    make_recipe,
-    materialise,
-    recipe_from_program,
-    recipe_id,
-    values,
-)
+from trainer.recipe import BASELINE, Recipe, recipe_id, values
 from trainer.task import Task
 
 KnobSetting: TypeAlias = tuple[str, Scalar]
-Code: TypeAlias = Literal["none", "own", "all"]
-"""Whose edited code a node runs: nobody's, its own (its proposers' and its person's), or peers' too."""
 
 
 class Notebook:
@@ -71,8 +59,7 @@ class Notebook:
         self._verdicts: dict[bytes, list[Verdict]] | None = None
         self._noise: Noise | None = None
         self._code: Code = "all"
-        self._kept: Experiment | None = None
-        self._onto_best: dict[bytes, Recipe | RecipeError] = {}
+        self._best = Best(task)
 
     def accept(self, code: Code) -> None:
         """Say whose edited code this node runs: what its best recipe is, and what it may replicate, follows from it.
@@ -180,59 +167,29 @@ class Notebook:
 
     def best(self) -> Recipe:
         """This node's own best recipe: what its own trials have led to, nothing that it only heard."""
-        return self._kept.candidate if self._kept else BASELINE
+        return self._best.recipe
 
     def best_result(self) -> Result | None:
         """The result that made `best`; None while that is the baseline."""
-        return self._kept.result if self._kept else None
+        return self._best.keep.result if self._best.keep else None
 
     def _choose_best(self) -> None:
-        """The latest own keep, of those that this node may run."""
-        self._onto_best.clear()
-        self._kept = self._latest_keeps.get(self.me)
         if self._code == "all":
-            return
-        self._kept = None
-        adopted_code = False
-        for keep in self.experiments(self.me):
-            if keep.verdict == "keep":
-                adopted_code |= keep.edits_code and keep.result.replicates is not None
-                needed: Code = "none" if not keep.candidate.files else "all" if adopted_code else "own"
-                if needed in ("none", self._code):
-                    self._kept = keep
+            self._best = Best(self.task, self._latest_keeps.get(self.me))
+        else:
+            keeps = [test for test in self.experiments(self.me) if test.verdict == "keep"]
+            self._best = Best(self.task, latest_run(keeps, self._code))
 
     def on_best(self, change: Mapping[str, Scalar], edits: Mapping[str, str] | None = None) -> Recipe:
         """This node's own best recipe with these values set, and files of its program replaced by these texts.
 
-        Raises KnobError for a value that is not allowed, RecipeError for a file that is not editable.
+        Raises as `Best.with_change`.
         """
-        best = self.best()
-        if edits:
-            best = recipe_from_program(self.task, {**materialise(self.task, best), **edits})
-        return make_recipe(self.task, {**best.knobs, **change}, best.files)
+        return self._best.with_change(change, edits or {})
 
     def onto_best(self, discovery: Discovery) -> Recipe:
-        """This node's own best recipe with a discovery's change.
-
-        Raises MergeConflict where both edit the same lines, RecipeError for more code than a record carries.
-        """
-        if not discovery.edits_code:
-            return self.on_best(discovery.new_values)
-        if discovery.record_id not in self._onto_best:
-            self._onto_best[discovery.record_id] = self._merged(discovery)
-        made = self._onto_best[discovery.record_id]
-        if isinstance(made, RecipeError):
-            raise made
-        return made
-
-    def _merged(self, discovery: Discovery) -> Recipe | RecipeError:
-        best = self.best()
-        try:
-            candidate = apply_change(self.task, best, discovery.change)
-            check_fits(best, candidate, change_between(self.task, best, candidate))
-        except RecipeError as error:
-            return error
-        return candidate
+        """This node's own best recipe with a discovery's change. Raises MergeConflict and RecipeError."""
+        return self._best.with_discovery(discovery)
 
     def experiments(self, author: bytes | None = None) -> list[Experiment]:
         """All usable experiments, or those of one author, by time and id."""

@@ -13,10 +13,10 @@ from typing import Final
 
 import trio
 
+from agent.best import Code
 from agent.entries import BudgetBody, Calibration, Entry, Presence, Result
 from agent.evidence import claim_of
 from agent.judge import MAX_SEEDS
-from agent.notebook import Code
 from agent.packed import check_fits, recipe_body
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft

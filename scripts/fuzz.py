@@ -21,7 +21,11 @@ def one(target: str, seconds: int, corpus: str) -> None:
 
     with atheris.instrument_imports(include=["gossip", "agent", "msgpack", "multiaddr"]):
         from tests import fuzz, test_fuzz
-    seeds = {"record": test_fuzz.TRUE_RECORD, "reconciliation": test_fuzz.TRUE_MESSAGE}
+    seeds = {
+        "record": test_fuzz.TRUE_RECORD,
+        "reconciliation": test_fuzz.TRUE_MESSAGE,
+        "packed_text": test_fuzz.TRUE_TEXT,
+    }
     Path(corpus, "seed").write_bytes(seeds.get(target, b"\x80"))
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", f"-artifact_prefix={ROOT}/crash-"]
     atheris.Setup([sys.argv[0], *options, corpus], fuzz.TARGETS[target])

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 
-from agent import entries
+from agent import entries, packed
 from gossip import exchange, invite, negentropy
 from gossip.flood import _pieces_of
 from gossip.frames import ConversationError, Frames
@@ -20,6 +20,7 @@ from gossip.items import Items
 from gossip.record import KINDS, Record, RecordError, decode, parse
 from gossip.wire import LeanYamux
 from gossip.yamux import Held
+from trainer.errors import RecipeError
 
 NOW_MS: Final = 1_800_000_000_000
 ITEMS: Final = Items((1000 + number, bytes([number]) * 32) for number in range(50))
@@ -38,6 +39,13 @@ def body(data: bytes) -> None:
     for kind in KINDS:
         with contextlib.suppress(RecordError):
             entries.check(parse(Record(kind, bytes(32), bytes(32), NOW_MS, data, bytes(64)).raw))
+
+
+def packed_text(data: bytes) -> None:
+    """An edited file as a record carries it, with and without a dictionary."""
+    for like in ("", "a text"):
+        with contextlib.suppress(RecipeError):
+            assert len(packed.unpack(data, like).encode()) <= packed.MAX_TEXT_BYTES
 
 
 def reconciliation(data: bytes) -> None:
@@ -107,7 +115,8 @@ def text(data: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (record, body, reconciliation, frames, peer_records, gossip, muxer, text)
+    target.__name__: target
+    for target in (record, body, packed_text, reconciliation, frames, peer_records, gossip, muxer, text)
 }
 
 

@@ -1,5 +1,7 @@
 """Strangers' bytes raise named errors and nothing else. `make fuzz` looks longer."""
 
+import zlib
+
 import msgpack
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from tests import fuzz
 
 TRUE_RECORD = sign(new_identity(), "insight", bytes(32), fuzz.NOW_MS, pack_body({"text": "x", "n": [1, 2.5, None]})).raw
 TRUE_MESSAGE = negentropy.initiate(Items((number, bytes([number]) * 32) for number in range(1, 200)))
+TRUE_TEXT = zlib.compress(b"a text with a text in it")
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -57,6 +60,7 @@ def pack_body_or_nothing(value: dict[str, object]) -> bytes:
 SOURCES = {
     "record": st.binary(max_size=300) | packed | bent(TRUE_RECORD),
     "body": st.binary(max_size=200) | packed | named,
+    "packed_text": st.binary(max_size=60) | bent(TRUE_TEXT) | st.binary(max_size=60).map(zlib.compress),
     "reconciliation": st.binary(max_size=300) | bent(TRUE_MESSAGE),
     "frames": st.binary(max_size=100) | st.lists(values.map(framed) | st.binary(max_size=8), max_size=4).map(b"".join),
     "peer_records": st.binary(max_size=200),

@@ -5,9 +5,10 @@ import random
 import pytest
 
 from agent import entries
+from agent.best import Code
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
-from agent.notebook import Code, Notebook
+from agent.notebook import Notebook
 from agent.packed import edit_sizes, edits_body, recipe_body
 from agent.policy import Claim, Replicate, choose, replication_value
 from agent.search import Search
