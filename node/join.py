@@ -49,6 +49,7 @@ from node.running import announced
 from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
+from trainer.device import require
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
 from trainer.worker import open_worker
@@ -140,6 +141,8 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
     """Run a node. `repaired`: what the person has to know about its log. Raises LogDamaged."""
     reference = task_reference(home, options.task)
     with open_state(home, reference, writing=True) as state:
+        if options.research:
+            require(state.task.name, state.task.devices)
         remember_task(home, reference)
         known = load_membership(home)
         membership = settle(known, options.wish, str(home.folder))

@@ -8,12 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import trio
+
 from node.export import find_result, recipe_of
 from node.feed import Feed, feed_console
 from node.home import Home, data_cache
 from node.state import open_state, remembered_task
 from node.trials import run_recipe, sandbox_or_none
 from trainer.data import prepare_data
+from trainer.device import require
 from trainer.recipe import Recipe, make_recipe, recipe_from_data, recipe_from_program, recipe_id
 from trainer.task import Task, load_task
 from trainer.trial import Progress, Trial
@@ -53,6 +56,7 @@ async def run_trials(
     if job.recipe.files and (sandbox is None or not (job.own or sandbox.fit_for_peers)):
         weak = "that code of peers is safe in" if sandbox else "and there is none here"
         raise RunError(f"edited code runs only in a sandbox {weak}: `arnode doctor` says what to do")
+    await trio.to_thread.run_sync(require, job.task.name, job.task.devices)
     data = await prepare_data(job.task, data_cache(), on_note=note)
     failed = False
     with TemporaryDirectory(prefix="arnode-") as workspace, Feed(feed_console(json=json), json=json) as feed:

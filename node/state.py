@@ -104,7 +104,7 @@ def open_state(home: Home, task_reference: str | None, *, writing: bool) -> Iter
     """
     task = load_task(task_reference or remembered_task(home))
     with Log(home.log, read_only=not writing) as log:
-        device = detect()
+        device = detect(task.devices)
         me = load_or_create(home.identity).author
         state = State(home, task, device, me, log, Notebook(task, me, device.device_class))
         state.load()

@@ -21,6 +21,7 @@ from node.finding import Finding
 from node.home import data_cache
 from node.trials import sandbox_or_none
 from trainer.data import prepare_data
+from trainer.device import require
 from trainer.errors import TrainerError
 from trainer.integrity import level
 from trainer.output import number_in
@@ -48,8 +49,16 @@ def examine_task(reference: str) -> Iterator[Finding]:
     yield _task(task)
     yield from _knobs(task)
     yield _integrity(task)
+    try:
+        device = require(task.name, task.devices)
+    except TrainerError as error:
+        yield Finding("device", "failed", str(error))
+        return
     notes: list[str] = []
     sandbox = trio.run(sandbox_or_none, notes.append)
+    if sandbox is not None and not sandbox.holds(device.kind):
+        sandbox = None
+        notes.append(f"Runs outside of the sandbox, which lets no {device.kind} in.")
     yield Finding("sandbox", "warning" if notes else "ok", " ".join(notes) or "runs in this machine's sandbox")
     try:
         data = trio.run(prepare_data, task, data_cache())

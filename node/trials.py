@@ -18,7 +18,7 @@ from typing import Any, Final, Self, TypeAlias
 import trio
 
 from gossip.database import WAIT_SECONDS, failure_of, move_aside, words_for
-from trainer.device import Device
+from trainer.device import Device, require
 from trainer.errors import SandboxError
 from trainer.integrity import level
 from trainer.recipe import Recipe, materialise, program_sha256
@@ -70,10 +70,16 @@ async def run_recipe(
 
     Raises:
         SandboxError: the recipe has edited code, and there is no sandbox to run it in.
+        DeviceError: this machine has no device that the task is for.
     """
     files = materialise(task, recipe)
     if recipe.files and sandbox is None:
         raise SandboxError("edited code runs in a sandbox only, and there is none here; `arnode doctor` says why")
+    device = await trio.to_thread.run_sync(require, task.name, task.devices)
+    if sandbox is not None and not sandbox.holds(device.kind):
+        if recipe.files:
+            raise SandboxError(f"edited code runs in a sandbox only, and this one lets no {device.kind} in")
+        sandbox = None  # knobs alone are changed: limits have to do
     if level(task, recipe) == "audited" and sandbox is not None:
         from trainer.audit import run_audited  # loads numpy, which a node that only relays does without
 
@@ -81,7 +87,15 @@ async def run_recipe(
             task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress
         )
     return await run_trial(
-        task, files, seed, workspace=workspace, data=data, on_progress=on_progress, sandbox=sandbox, worker=worker
+        task,
+        files,
+        seed,
+        workspace=workspace,
+        data=data,
+        device=device.kind,
+        on_progress=on_progress,
+        sandbox=sandbox,
+        worker=worker if device.kind == "cpu" else None,
     )
 
 

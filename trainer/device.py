@@ -6,11 +6,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from trainer.errors import DeviceError
 from trainer.output import clean
 
 _SMI_SECONDS = 5.0
@@ -46,17 +48,24 @@ class Device:
         return self.device_class.partition("-")[0]
 
 
-def detect() -> Device:
-    """Look at this machine. Takes milliseconds, or as long as `nvidia-smi` does (at most 5 s)."""
+def detect(kinds: Sequence[str] = ("cuda", "mps", "cpu")) -> Device:
+    """The first of these kinds of device that this machine has; its processor where it has none of them.
+
+    Takes milliseconds, or where a card is asked for as long as `nvidia-smi` does (at most 5 s).
+    """
     torch = _version("torch")
     device_class, name, memory = "cpu", _cpu_name(), float(psutil.virtual_memory().total)
-    # A card is of no use to a torch that was built without CUDA.
-    card = None if torch.endswith("+cpu") else _nvidia_card()
-    if card is not None:
-        name, memory = card
-        device_class = cuda_class(memory)
-    elif sys.platform == "darwin" and platform.machine() == "arm64":
-        device_class = "mps"
+    for kind in kinds:
+        # A card is of no use to a torch that was built without CUDA.
+        if kind == "cuda" and not torch.endswith("+cpu") and (card := _nvidia_card()) is not None:
+            name, memory = card
+            device_class = cuda_class(memory)
+            break
+        if kind == "mps" and sys.platform == "darwin" and platform.machine() == "arm64":
+            device_class = "mps"
+            break
+        if kind == "cpu":
+            break
     software = {
         "python": platform.python_version(),
         "torch": torch,
@@ -65,6 +74,18 @@ def detect() -> Device:
         "os": f"{platform.system()} {platform.machine()}",
     }
     return Device(device_class, clean(name), _cores(), round(memory / _GB, 1), torch, software)
+
+
+def require(task: str, kinds: Sequence[str]) -> Device:
+    """As `detect`, for a task of that name. Raises DeviceError where this machine has none of the kinds."""
+    found = detect(kinds)
+    if found.kind not in kinds:
+        raise DeviceError(
+            f"{task} runs on {' or '.join(kinds)}, and here is only {found.kind} (torch {found.torch}): join with "
+            "another task, or with --no-research; for a card of NVIDIA, nvidia-smi must see it and torch be built for "
+            "CUDA (pip install torch, without the CPU index)"
+        )
+    return found
 
 
 def cuda_class(memory_bytes: float) -> str:

@@ -26,6 +26,10 @@ class DataError(TrainerError):
     """A task's data could not be prepared, or is not the data the task names."""
 
 
+class DeviceError(TrainerError):
+    """A task's program is for devices that this machine does not have."""
+
+
 class SandboxError(TrainerError):
     """Programs cannot be locked in on this machine; `obstacle` is what a program can know of the reason."""
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import trio
+
+from trainer.device import require
 from trainer.output import Output, Progress, number_in, read_progress
 from trainer.process import Ended, environment, fresh_folder, run_limited
 from trainer.sandbox import Contents, Sandbox
@@ -65,7 +68,7 @@ async def run_trial(
     *,
     workspace: Path,
     data: Path | None,
-    device: str = "cpu",
+    device: str | None = None,
     threads: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     budget: Budget | None = None,
@@ -75,17 +78,19 @@ async def run_trial(
     """Run a program once. A program that fails is a Trial that says how, never an exception.
 
     Cancelling this kills the program and all it started. Nothing is left in `workspace` afterwards, unless
-    this very process is killed.
+    this very process is killed. Raises DeviceError where this machine has no device that the task is for.
 
     Args:
         files: the materialised program.
         workspace: where the trial makes, and removes, a folder of its own.
         data: the task's prepared data (see `trainer.data`); None if it has none.
-        device: `cpu`, `cuda` or `mps`.
+        device: `cpu`, `cuda` or `mps`; None for the first of the task's kinds that this machine has.
         budget: in place of the task's own, for a shorter trial; its value compares with no other.
         sandbox: what to lock the program in; None to run it under limits only.
         worker: starts the program in less time, in that sandbox and with that data; None to start it from nothing.
     """
+    if device is None:
+        device = (await trio.to_thread.run_sync(require, task.name, task.devices)).kind
     output = Output()
     with fresh_folder(workspace, files) as folder:
         contents = Contents(folder, list(files), _absolute(data), task.setup.folders)

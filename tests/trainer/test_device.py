@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainer import device
+from trainer.errors import DeviceError
 
 VOCABULARY = {"cpu", "mps", "cuda-16g", "cuda-24g", "cuda-48g", "cuda-80g+"}
 
@@ -54,6 +55,17 @@ def test_a_card_gives_class_name_and_memory(nvidia_smi: Path) -> None:
     write(nvidia_smi, 'echo "NVIDIA GeForce RTX 4090, 24564"; echo "NVIDIA T4, 15360"')
     found = device.detect()
     assert (found.device_class, found.name, found.memory_gb) == ("cuda-24g", "NVIDIA GeForce RTX 4090", 25.8)
+
+
+def test_a_task_gets_the_first_of_its_kinds_that_is_here_or_is_told_what_is_missing(nvidia_smi: Path) -> None:
+    write(nvidia_smi, 'echo "NVIDIA T4, 15360"')
+    assert device.detect(("cpu",)).kind == "cpu"
+    assert device.require("x", ("cpu", "cuda")).kind == "cpu"
+    assert device.require("x", ("mps", "cuda")).kind == ("mps" if sys.platform == "darwin" else "cuda")
+    write(nvidia_smi, "exit 9")
+    if sys.platform != "darwin":
+        with pytest.raises(DeviceError, match="big runs on cuda or mps, and here is only cpu"):
+            device.require("big", ("cuda", "mps"))
 
 
 def test_a_hidden_card_does_not_count(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:

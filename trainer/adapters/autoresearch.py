@@ -61,6 +61,7 @@ def read_checkout(folder: Path) -> Task:
         instructions=read_text(folder / "program.md"),
         reported=True,
         setup=_setup(folder),
+        devices=("cuda", "mps", "cpu"),  # it asks for its device itself
     )
 
 
