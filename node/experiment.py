@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from agent.entries import BudgetBody, Pair, Result, Verdict
 from agent.judge import MAX_SEEDS, judge, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
+from gossip.supervise import alone
 from node.trials import Trials
 from trainer.device import Device
 from trainer.errors import TrainerError
@@ -125,19 +128,15 @@ async def run_experiment(
     for number in range(MAX_SEEDS):
         seed = seed_of(me, plan.parent, number)
         outcome: dict[str, Trial] = {}
-        for side, recipe in (("parent", plan.parent), ("candidate", plan.candidate)):
-            known = trials.known(recipe, seed) is not None
-            trial = await trials.run(recipe, seed, lambda p, s=side, n=number: on_progress(s, n, p))  # type: ignore[misc]
+        for side, trial, is_new in await _both(plan, seed, trials, lambda s, p, n=number: on_progress(s, n, p)):  # type: ignore[misc]
             outcome[side] = trial
-            if not known:
+            if is_new:
                 on_trial(trial)
                 seconds += trial.seconds
-            if trial.status != "ok":
-                break
         parent, candidate = outcome["parent"], outcome.get("candidate")
         pairs.append(Pair(seed=seed, candidate=candidate.value if candidate else None, parent=parent.value))
         first = first or candidate
-        if candidate is None:
+        if candidate is None or parent.status != "ok":
             reason = f"the parent failed on this seed ({parent.status}): {parent.reason}"
             break
         if candidate.status != "ok":
@@ -182,6 +181,35 @@ async def run_experiment(
         inspired_by=list(plan.inspired_by),
         replicates=plan.replicates,
     )
+
+
+async def _both(
+    plan: Plan, seed: int, trials: Trials, on_progress: Callable[[str, Progress], None]
+) -> list[tuple[str, Trial, bool]]:
+    """Parent and candidate on one seed, side by side where there is room: which, its trial, and whether it was run now.
+
+    Where the parent fails the candidate tells nothing, and is not run or not run to its end.
+    """
+    done: list[tuple[str, Trial, bool]] = []
+
+    async def run(side: str, recipe: Recipe) -> bool:
+        known = trials.known(recipe, seed) is not None
+        trial = await trials.run(recipe, seed, lambda progress: on_progress(side, progress))
+        done.append((side, trial, not known))
+        return trial.status == "ok"
+
+    if trials.side_by_side == 1:
+        if await run("parent", plan.parent):
+            await run("candidate", plan.candidate)
+        return done
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, "candidate", plan.candidate)
+            if not await run("parent", plan.parent):
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise alone(group) from None
+    return done
 
 
 def _count(metrics: Mapping[str, float], name: str) -> int:

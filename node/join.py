@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import psutil
 import trio
 
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
@@ -49,7 +50,8 @@ from node.running import announced
 from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
-from trainer.device import require
+from trainer.device import cards_of, own_cores, require
+from trainer.slots import plan_slots
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
 from trainer.worker import open_worker
@@ -349,6 +351,10 @@ class _Node:
         state, home = self.state, self.state.home
         sandbox = await sandbox_or_none(self._note)
         data = await prepare_data(state.task, data_cache(), on_note=self._note)
+        free_mb = psutil.virtual_memory().available / 1e6
+        slots = plan_slots(own_cores(), free_mb, state.task.limits, cards_of(state.device))
+        if len(slots) > 1:
+            self._note(f"{len(slots)} trials at a time, each with {len(slots[0].cores)} cores of its own")
         try:
             async with open_worker(state.task, sandbox, data) as worker:
                 with Trials(
@@ -360,6 +366,7 @@ class _Node:
                     trouble=self.trouble,
                     sandbox=sandbox,
                     worker=worker,
+                    slots=slots,
                     peers_code=self.options.accept_code,
                 ) as trials:
                     await self.research.run(trials)

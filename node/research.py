@@ -22,6 +22,7 @@ from agent.policy import Calibrate, Claim, Explore, Replicate, choose
 from agent.proposal import NothingLeft
 from agent.search import Search
 from gossip.database import FULL_DISK
+from gossip.supervise import alone
 from node.events import Event, change_text, mean_values
 from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.propose import waiting_proposals
@@ -216,12 +217,21 @@ class Research:
         known = self.state.notebook.values(recipe_id(recipe))
         # the seeds that experiments on this recipe use, so that these trials serve them too
         seeds = [seed for seed in (seed_of(self.state.me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
-        for seed in seeds[:CALIBRATION_SEEDS]:
+
+        async def run(seed: int) -> None:
+            nonlocal seconds
             trial = await trials.run(recipe, seed, lambda p: self.progress("calibration", p))
             self._trial_ended(trial)
             seconds += trial.seconds
             if trial.value is not None:
                 values[str(seed)] = trial.value
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for seed in seeds[:CALIBRATION_SEEDS]:
+                    nursery.start_soon(run, seed)  # those for which there is no room wait
+        except BaseExceptionGroup as group:
+            raise alone(group) from None
         if len(values) < CALIBRATION_SEEDS:
             self._trouble("calibration", "the trials gave no values; see the lines above")
             await trio.sleep(1)

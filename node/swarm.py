@@ -4,6 +4,7 @@ Each is an ordinary node with a state folder of its own below this one's; only t
 summary is computed from the union of their logs.
 """
 
+import os
 import secrets
 import signal
 import statistics
@@ -27,7 +28,8 @@ from node.home import Home, open_home
 from node.join import task_reference
 from node.research import now_ms
 from node.state import DEFAULT_TASK
-from trainer.device import detect
+from trainer.device import detect, own_cores
+from trainer.slots import shares
 from trainer.task import Task, load_task
 
 # what nursery.start passes: trio.TaskStatus[str], which the stubs that libp2p brings along do not know
@@ -113,11 +115,12 @@ async def swarm(home: Home, nodes: int, minutes: float | None, task: str | None,
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             with trio.CancelScope() as time_up:
                 async with trio.open_nursery() as running:
-                    address = await running.start(_run_node, homes[0], options, feed)
+                    parts = shares(own_cores(), nodes)
+                    address = await running.start(_run_node, homes[0], parts[0], options, feed)
                     if minutes is not None:
                         time_up.deadline = trio.current_time() + 60 * minutes
-                    for other in homes[1:]:
-                        running.start_soon(_run_node, other, [*options, "--bootstrap", address], feed)
+                    for other, cores in zip(homes[1:], parts[1:], strict=True):
+                        running.start_soon(_run_node, other, cores, [*options, "--bootstrap", address], feed)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise alone(group) from None
@@ -142,9 +145,13 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 
 
 async def _run_node(
-    home: Home, options: Sequence[str], feed: Feed, task_status: Started = trio.TASK_STATUS_IGNORED
+    home: Home,
+    cores: Sequence[int],
+    options: Sequence[str],
+    feed: Feed,
+    task_status: Started = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run one node as a process and show its own events; started once it listens, with its address."""
+    """Run one node as a process on those cores and show its own events; started once it listens, with its address."""
     command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", "--no-lan", *options]
     errors = home.folder / "stderr.log"
     with errors.open("wb") as stderr:
@@ -152,6 +159,8 @@ async def _run_node(
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
+    if sys.platform == "linux":
+        os.sched_setaffinity(process.pid, cores)  # before it has started anything of its own
     assert process.stdout is not None
     output = _NodeOutput(process.stdout, home.folder.name, feed, task_status)
     try:

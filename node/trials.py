@@ -11,7 +11,8 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
@@ -23,6 +24,7 @@ from trainer.errors import SandboxError
 from trainer.integrity import level
 from trainer.recipe import Recipe, materialise, program_sha256
 from trainer.sandbox import Sandbox, find_sandbox
+from trainer.slots import WHOLE_MACHINE, Slot
 from trainer.task import Task
 from trainer.trial import Progress, Trial, run_trial
 from trainer.worker import Worker
@@ -65,6 +67,7 @@ async def run_recipe(
     sandbox: Sandbox | None,
     on_progress: Callable[[Progress], None] | None = None,
     worker: Worker | None = None,
+    slot: Slot = WHOLE_MACHINE,
 ) -> Trial:
     """Run a recipe once, in the way that its integrity asks for: edited code is scored from outside where it can be.
 
@@ -84,7 +87,7 @@ async def run_recipe(
         from trainer.audit import run_audited  # loads numpy, which a node that only relays does without
 
         return await run_audited(
-            task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress
+            task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress, slot=slot
         )
     return await run_trial(
         task,
@@ -96,6 +99,7 @@ async def run_recipe(
         on_progress=on_progress,
         sandbox=sandbox,
         worker=worker if device.kind == "cpu" else None,
+        slot=slot,
     )
 
 
@@ -104,7 +108,8 @@ class Trials:
 
     data: the prepared data folder, None where the task has none. trouble: hears what is wrong with the store, and why.
     sandbox: what programs are locked in; None to run them under limits only. peers_code: whether its person lets edited
-    code of peers be run. worker: starts programs in less time, None to start each from nothing.
+    code of peers be run. worker: starts programs in less time, None to start each from nothing. slots: where trials
+    run; side_by_side: how many at a time, further ones wait.
     """
 
     def __init__(
@@ -119,6 +124,7 @@ class Trials:
         sandbox: Sandbox | None = None,
         peers_code: bool = False,
         worker: Worker | None = None,
+        slots: Sequence[Slot] = (WHOLE_MACHINE,),
     ) -> None:
         self.task = task
         self._device = device
@@ -130,6 +136,9 @@ class Trials:
         self._peers_code = peers_code
         self._worker = worker
         self._told_cold = ""
+        self._free = list(slots)
+        self._slots = trio.Semaphore(len(self._free))
+        self.side_by_side = len(self._free)
         self._store: sqlite3.Connection | None = None
         self._unsaved: dict[Key, str] = {}
         self._told = False
@@ -162,16 +171,18 @@ class Trials:
         if known is not None:
             await trio.lowlevel.checkpoint()
             return known
-        trial = await run_recipe(
-            self.task,
-            recipe,
-            seed,
-            workspace=self._workspace(),
-            data=self._data,
-            on_progress=on_progress,
-            sandbox=self._sandbox,
-            worker=self._worker,
-        )
+        async with self._slot() as slot:
+            trial = await run_recipe(
+                self.task,
+                recipe,
+                seed,
+                workspace=self._workspace(),
+                data=self._data,
+                on_progress=on_progress,
+                sandbox=self._sandbox,
+                worker=self._worker,
+                slot=slot,
+            )
         if self._worker is not None and self._worker.cold_because not in ("", self._told_cold):
             self._told_cold = self._worker.cold_because
             self._trouble("trials", f"they start slower, each from nothing: {self._told_cold}")
@@ -179,6 +190,15 @@ class Trials:
             self._unsaved[self._key(recipe, seed)] = json.dumps(dataclasses.asdict(trial))
             self._save()
         return trial
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[Slot]:
+        async with self._slots:
+            slot = self._free.pop()
+            try:
+                yield slot
+            finally:
+                self._free.append(slot)
 
     def _save(self) -> None:
         for key, text in list(self._unsaved.items()):

@@ -157,6 +157,11 @@ def raise_limits(targets: dict[str, Any]) -> str:
     return ""
 
 
+def change_cores(targets: dict[str, Any]) -> str:
+    os.sched_setaffinity(0, os.sched_getaffinity(0))
+    return "chose its cores"
+
+
 def new_user_namespace(targets: dict[str, Any]) -> str:
     return "made" if _LIBC.unshare(0x10000000) == 0 else ""
 
@@ -276,6 +281,7 @@ ATTACKS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
         trace_parent,
         trace_child,
         raise_limits,
+        change_cores,
         new_user_namespace,
         new_mount_namespace,
         mount_something,

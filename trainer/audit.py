@@ -41,6 +41,7 @@ from trainer.output import Output
 from trainer.predictor import consult
 from trainer.process import Ended, environment, fresh_folder, run_limited
 from trainer.sandbox import Contents, Sandbox
+from trainer.slots import WHOLE_MACHINE, Slot
 from trainer.task import Budget, Evaluate, Task
 from trainer.trial import Progress, Status, Trial, failure_of, listener, variables
 
@@ -63,6 +64,7 @@ async def run_audited(
     on_progress: Callable[[Progress], None] | None = None,
     budget: Budget | None = None,
     audit_seed: int | None = None,
+    slot: Slot = WHOLE_MACHINE,
 ) -> Trial:
     """Train, predict and audit a program whose task says how edited code is scored; else as `trainer.trial.run_trial`.
 
@@ -80,7 +82,7 @@ async def run_audited(
         raise DataError(f"{task.name} does not say how edited code is scored: its file has no [evaluate]")
     shown = {name: text for name, text in files.items() if name not in how.hidden}
     candidate = _Candidate(
-        task, how, shown, seed, workspace, sandbox, device, threads, budget or task.budget, on_progress
+        task, how, shown, seed, workspace, sandbox, device, threads, budget or task.budget, on_progress, slot
     )
     started = trio.current_time()
     metrics: dict[str, float] = {}
@@ -160,6 +162,7 @@ class _Candidate:
     threads: int
     budget: Budget
     on_progress: Callable[[Progress], None] | None
+    slot: Slot
     outputs: list[Output] = field(default_factory=list)
 
     async def train(self, data: Path, model: Path) -> dict[str, float]:
@@ -220,11 +223,13 @@ class _Candidate:
             ["{python}", SERVE, words[0], self.task.editable[0], MODEL, *words[1:]],
             folder=folder,
             environment=environment(home, self.threads)
-            | variables(self.seed, self.budget, seen_data, self.device, self.threads),
+            | variables(self.seed, self.budget, seen_data, self.device, self.threads)
+            | self.slot.variables,
             limits=self.task.limits,
             wall_seconds=wall_seconds,
             on_line=listener(output, home, self.on_progress),
             limit_data=self.device == "cpu",
+            cores=self.slot.cores,
             sandbox=(self.sandbox, contents),
             descriptors=descriptors,
         )

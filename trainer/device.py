@@ -1,5 +1,6 @@
 """The device that trials run on: its class, its name and its software, found without importing torch."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -73,7 +74,7 @@ def detect(kinds: Sequence[str] = ("cuda", "mps", "cpu")) -> Device:
         "tokenizers": _version("tokenizers"),
         "os": f"{platform.system()} {platform.machine()}",
     }
-    return Device(device_class, clean(name), _cores(), round(memory / _GB, 1), torch, software)
+    return Device(device_class, clean(name), len(own_cores()), round(memory / _GB, 1), torch, software)
 
 
 def require(task: str, kinds: Sequence[str]) -> Device:
@@ -91,6 +92,35 @@ def require(task: str, kinds: Sequence[str]) -> Device:
 def cuda_class(memory_bytes: float) -> str:
     """The device class of a graphics card with that much memory."""
     return next((name for top, name in _CUDA_CLASSES if memory_bytes <= top * 2**30), "cuda-80g+")
+
+
+def cards_of(device: Device) -> tuple[str, ...] | None:
+    """The graphics cards that trials may use, as CUDA_VISIBLE_DEVICES names them; None where they use the processor."""
+    if device.kind != "cuda":
+        return None if device.kind == "cpu" else ("0",)
+    program = shutil.which("nvidia-smi")
+    listed = ""
+    if program is not None:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # then one card is all that we know of
+            command = [program, "--query-gpu=index", "--format=csv,noheader"]
+            listed = subprocess.run(command, capture_output=True, text=True, timeout=_SMI_SECONDS, check=True).stdout
+    return visible_cards(os.environ.get("CUDA_VISIBLE_DEVICES"), listed)
+
+
+def visible_cards(allowed: str | None, listed: str) -> tuple[str, ...]:
+    """The cards that CUDA_VISIBLE_DEVICES (None: not set) allows, else those that nvidia-smi lists. Pure.
+
+    Written without a machine of several cards at hand: what it says has never been used.
+    """
+    names = listed.split() if allowed is None else allowed.split(",")
+    return tuple(name.strip() for name in names if name.strip() not in ("", "-1")) or ("0",)
+
+
+def own_cores() -> list[int]:
+    """The processor cores that this process may use, by number."""
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _nvidia_card() -> tuple[str, float] | None:
@@ -123,12 +153,6 @@ def _cpu_name() -> str:
     except (OSError, subprocess.SubprocessError):
         pass  # the architecture below is the next best name
     return platform.machine()
-
-
-def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str:

@@ -1,10 +1,11 @@
 """The process between a node and a program: sets limits, starts it, and leaves nothing of it running.
 
-Run as `python -I -S launch.py MEMORY_BYTES FILE_BYTES COMMAND...`, with the standard library only, so
-that it starts in milliseconds. Its standard input is a lifeline: when the other end closes, because the
-node wants to stop the program or because the node is gone, the program and everything it started are
-killed. The same happens when the program ends. A pipe is used rather than a parent-death signal because
-that signal follows the thread that started the process, and because macOS has none.
+Run as `python -I -S launch.py MEMORY_BYTES FILE_BYTES CORES COMMAND...`, with the standard library only, so
+that it starts in milliseconds; CORES is empty, or numbers with commas between. Its standard input is a
+lifeline: when the other end closes, because the node wants to stop the program or because the node is gone,
+the program and everything it started are killed. The same happens when the program ends. A pipe is used
+rather than a parent-death signal because that signal follows the thread that started the process, and because
+macOS has none.
 
 It ends as the program ended: with the same exit code, or by the same signal.
 """
@@ -27,7 +28,8 @@ _KILL_SECONDS = 2.0
 CANNOT_START = 127
 
 
-def main(memory_bytes: int, file_bytes: int, command: list[str]) -> NoReturn:
+def main(memory_bytes: int, file_bytes: int, cores: list[int], command: list[str]) -> NoReturn:
+    keep_to(cores)
     status = supervise()
     if status is None:
         _become(command, memory_bytes, file_bytes)
@@ -62,6 +64,12 @@ def supervise() -> int | None:
     os.close(woken)
     os.close(wake)
     return None
+
+
+def keep_to(cores: list[int]) -> None:
+    """Run this process, and all that it starts, on these cores only; on any where none is named."""
+    if cores and sys.platform == "linux":
+        os.sched_setaffinity(0, cores)
 
 
 def set_limits(memory_bytes: int, file_bytes: int) -> None:
@@ -172,4 +180,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), [int(core) for core in sys.argv[3].split(",") if core], sys.argv[4:])

@@ -70,6 +70,7 @@ async def run_limited(
     wall_seconds: float,
     on_line: Callable[[str, bool], None],
     limit_data: bool = True,
+    cores: Sequence[int] = (),
     sandbox: tuple[Sandbox, Contents] | None = None,
     descriptors: tuple[int, ...] = (),
 ) -> Ended:
@@ -79,6 +80,7 @@ async def run_limited(
     returns, raises or is cancelled, nothing that the command started is running any more.
 
     Args:
+        cores: the processor cores that it may use; none for those of this process.
         limit_data: whether to limit the data segment of each process. A GPU's driver reserves address
             space far beyond what it uses, so there only the tree's resident memory is watched.
         sandbox: what to lock the command in, and what it finds there; None to run it in `folder` as it is.
@@ -86,6 +88,7 @@ async def run_limited(
     """
     started = trio.current_time()
     memory = limits.memory_mb * MB if limit_data else 0
+    on = ",".join(map(str, cores))
     words = [sys.executable if part == "{python}" else part for part in command]
     with ExitStack() as stack:
         if sandbox is not None:
@@ -94,7 +97,7 @@ async def run_limited(
             words, needed = stack.enter_context(locked)
             descriptors += needed
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * MB), *words],
+            [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * MB), on, *words],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,

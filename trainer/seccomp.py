@@ -14,7 +14,7 @@ from typing import Any, Final
 from trainer.errors import SandboxError
 
 # Everything that reaches into another process, makes or enters namespaces, mounts, loads code into the kernel, changes
-# the machine, or hands out memory and message queues that no limit counts.
+# the machine, leaves the cores that it was given, or hands out memory and message queues that no limit counts.
 DENIED: Final = """
     ptrace process_vm_readv process_vm_writev pidfd_getfd kcmp process_madvise
     unshare setns mount umount2 pivot_root chroot open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
@@ -22,7 +22,7 @@ DENIED: Final = """
     bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register
     keyctl add_key request_key init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff
     syslog acct settimeofday clock_settime adjtimex clock_adjtime sethostname setdomainname iopl ioperm modify_ldt
-    uselib nfsservctl lookup_dcookie vhangup personality landlock_restrict_self seccomp
+    uselib nfsservctl lookup_dcookie vhangup personality sched_setaffinity landlock_restrict_self seccomp
     shmget shmat msgget semget mq_open memfd_create memfd_secret vmsplice
 """.split()
 

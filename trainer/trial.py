@@ -19,6 +19,7 @@ from trainer.device import require
 from trainer.output import Output, Progress, number_in, read_progress
 from trainer.process import Ended, environment, fresh_folder, run_limited
 from trainer.sandbox import Contents, Sandbox
+from trainer.slots import WHOLE_MACHINE, Slot
 from trainer.task import Budget, Task
 from trainer.watch import watched
 from trainer.worker import Worker
@@ -74,6 +75,7 @@ async def run_trial(
     budget: Budget | None = None,
     sandbox: Sandbox | None = None,
     worker: Worker | None = None,
+    slot: Slot = WHOLE_MACHINE,
 ) -> Trial:
     """Run a program once. A program that fails is a Trial that says how, never an exception.
 
@@ -88,6 +90,7 @@ async def run_trial(
         budget: in place of the task's own, for a shorter trial; its value compares with no other.
         sandbox: what to lock the program in; None to run it under limits only.
         worker: starts the program in less time, in that sandbox and with that data; None to start it from nothing.
+        slot: the cores and the card that it has.
     """
     if device is None:
         device = (await trio.to_thread.run_sync(require, task.name, task.devices)).kind
@@ -96,9 +99,9 @@ async def run_trial(
         contents = Contents(folder, list(files), _absolute(data), task.setup.folders)
         home, seen_data = sandbox.place(contents) if sandbox else (folder, contents.data)
         told = environment(home, threads) | task.setup.variables
-        told |= variables(seed, budget or task.budget, seen_data, device, threads)
+        told |= variables(seed, budget or task.budget, seen_data, device, threads) | slot.variables
         on_line = listener(output, home, on_progress)
-        forked = await worker.start(files, told, task.limits) if worker else None
+        forked = await worker.start(files, told, task.limits, slot.cores) if worker else None
         if forked is not None:
             ended = await watched(
                 forked,
@@ -117,6 +120,7 @@ async def run_trial(
                 wall_seconds=task.limits.wall_seconds,
                 on_line=on_line,
                 limit_data=device == "cpu",
+                cores=slot.cores,
                 sandbox=(sandbox, contents) if sandbox else None,
             )
     measured = {} if ended.peak_memory_mb is None else {"peak_memory_mb": ended.peak_memory_mb}

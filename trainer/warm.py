@@ -87,8 +87,7 @@ def _trial(descriptors: list[int], filter_code: bytes) -> dict[str, Any]:
     node = socket.socket(fileno=report)
     libc = ctypes.CDLL(None, use_errno=True)
     try:
-        if trial["cores"]:
-            os.sched_setaffinity(0, trial["cores"])
+        launch.keep_to(trial["cores"])
         _checked(libc.unshare(_NEW_PIDS), "make a namespace")
         status = launch.supervise()
         if status is not None:

@@ -155,7 +155,7 @@ class Worker:
         with its, self._sandbox.keep_warm(command, contents, variables, disk_mb=limits.disk_mb) as (words, filter_fd):
             memory = limits.memory_mb * MB if self._device == "cpu" else 0
             self._process = await trio.lowlevel.open_process(
-                [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * MB), *words],
+                [sys.executable, "-I", "-S", launch.__file__, str(memory), str(limits.disk_mb * MB), "", *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,

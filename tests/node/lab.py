@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -17,6 +17,7 @@ from node.home import Home, open_home, remember_task
 from node.trials import Trials
 from trainer.device import Device
 from trainer.recipe import BASELINE, Recipe, change_between, make_recipe, materialise, program_sha256, recipe_id
+from trainer.slots import WHOLE_MACHINE, Slot
 from trainer.task import Task, load_task
 
 PROGRAM = '''\
@@ -157,7 +158,12 @@ def open_lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(home, folder, load_task(folder), load_or_create(home.identity), log)
 
 
-def open_trials(lab: Lab, device: Device, trouble: Callable[[str, str], object] = lambda what, why: None) -> Trials:
+def open_trials(
+    lab: Lab,
+    device: Device,
+    trouble: Callable[[str, str], object] = lambda what, why: None,
+    slots: Sequence[Slot] = (WHOLE_MACHINE,),
+) -> Trials:
     """The lab's trials on that device."""
     return Trials(
         lab.task,
@@ -166,6 +172,7 @@ def open_trials(lab: Lab, device: Device, trouble: Callable[[str, str], object] 
         workspaces=lab.home.workspaces,
         data=None,
         trouble=trouble,
+        slots=slots,
     )
 
 

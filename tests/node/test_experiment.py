@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.entries import Result
 from agent.notebook import Notebook
@@ -13,6 +14,7 @@ from node.trials import Trials
 from tests.node.lab import Lab, open_lab, open_trials
 from trainer.device import Device, detect
 from trainer.recipe import BASELINE, Recipe, make_recipe, materialise, program_sha256, recipe_id
+from trainer.slots import WHOLE_MACHINE
 from trainer.trial import Progress, Trial
 
 
@@ -38,11 +40,11 @@ class Bench:
         )
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(params=[1, 2], ids=["one trial at a time", "two side by side"])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     with open_lab(tmp_path) as lab:
         device = detect()
-        with open_trials(lab, device) as trials:
+        with open_trials(lab, device, slots=(WHOLE_MACHINE,) * request.param) as trials:
             yield Bench(lab, trials, device, [], [])
 
 
@@ -99,6 +101,38 @@ async def test_a_crash_is_not_remembered_since_it_may_have_had_another_cause(ben
     zeros = make_recipe(bench.lab.task, {"INIT": "zeros"})
     assert (await bench.trials.run(zeros, 1)).status == "crash"
     assert bench.trials.known(zeros, 1) is None
+
+
+MEETING = """\
+import os, time
+from pathlib import Path
+meeting = Path({folder!r})
+(meeting / os.environ["ARNODE_SEED"]).touch()
+deadline = time.monotonic() + 20
+while len(list(meeting.iterdir())) < {guests} and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("---")
+print("score:", len(list(meeting.iterdir())))
+"""
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_as_many_trials_run_at_once_as_there_are_slots(tmp_path: Path, slots: int) -> None:
+    with open_lab(tmp_path) as lab:
+        meeting = tmp_path / "meeting"
+        meeting.mkdir()
+        files = {"train.py": MEETING.format(folder=str(meeting), guests=slots)}
+        lab.task = lab.task.model_copy(update={"files": files, "knobs": {}})
+        values: list[float | None] = []
+
+        async def run(seed: int) -> None:
+            values.append((await trials.run(BASELINE, seed)).value)
+
+        with open_trials(lab, detect(), slots=(WHOLE_MACHINE,) * slots) as trials:
+            async with trio.open_nursery() as nursery:
+                for seed in range(2):
+                    nursery.start_soon(run, seed)
+    assert sorted(values) == ([1.0, 2.0] if slots == 1 else [2.0, 2.0])
 
 
 def test_seeds_differ_by_author_parent_and_number_and_are_stable() -> None:

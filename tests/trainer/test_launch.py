@@ -38,7 +38,7 @@ def wait_until(done: Callable[[], bool], what: str) -> None:
 
 def launching(*command: str, memory: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", launch.__file__, str(memory), "1000000", *command],
+        [sys.executable, "-I", "-S", launch.__file__, str(memory), "1000000", "", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
