@@ -1,11 +1,16 @@
 """The built-in task through the trainer, at a small budget: the same recipe and seed give the same bits."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trio
 
+from trainer.audit import run_audited
+from trainer.bubblewrap import find_bubblewrap
 from trainer.data import prepare_data
+from trainer.sandbox import Sandbox
 from trainer.task import Budget, Task, load_task
 from trainer.trial import Trial, run_trial
 
@@ -53,6 +58,28 @@ async def test_one_seed_gives_bit_identical_values_and_another_seed_another(
     assert spent == again.metrics[SPENT[kind]]
     step = spent / first.metrics["num_steps"]
     assert SMALL[kind] <= spent < SMALL[kind] + 1.001 * step, "the budget is spent, and not a step more"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+async def test_the_built_in_program_scored_from_outside_has_the_value_that_it_gives_itself(
+    story: Task, data: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in data.glob("*.npy"):
+        shutil.copy(path, few)
+    starts = np.load(data / "val_starts.npy")[:11]
+    for name, array in (("val_starts", starts), ("val", np.load(data / "val.npy")[: starts[-1]])):
+        (few / f"{name}.npy").chmod(0o644)
+        np.save(few / f"{name}.npy", array)
+    budget = Budget(kind="tokens", amount=4096.0)
+    sandbox = Sandbox(find_bubblewrap())
+    own = await run_trial(story, story.files, 1, workspace=tmp_path, data=few, budget=budget)
+    audited = await run_audited(story, story.files, 1, workspace=tmp_path, data=few, budget=budget, sandbox=sandbox)
+    assert (own.status, audited.status) == ("ok", "ok"), audited
+    assert audited.value == pytest.approx(own.value, rel=1e-6)
+    assert audited.metrics["audited"] == 512
+    assert audited.metrics["num_steps"] == own.metrics["num_steps"]
 
 
 def test_every_knob_is_a_constant_of_the_program_with_an_allowed_default(story: Task) -> None:
