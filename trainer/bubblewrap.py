@@ -24,6 +24,8 @@ from trainer.errors import SandboxError
 
 JOB: Final = "/job"
 DATA: Final = "/data"
+PACKAGE: Final = Path(__file__).parent
+"""Where it lies among the interpreter's packages it is emptied: it holds what makes held-out data."""
 SHM_MB: Final = 64
 TMP_MB: Final = 256
 OLDEST: Final = (0, 7)
@@ -125,6 +127,8 @@ class Bubblewrap:
         words += ["--size", str(disk_mb << 20), "--perms", "1777", "--tmpfs", JOB]
         for path in interpreter_folders():
             words += _bind(path, path)
+        if any(PACKAGE.is_relative_to(path) for path in ["/usr", *interpreter_folders()]):
+            words += ["--size", "4096", "--tmpfs", str(PACKAGE), "--remount-ro", str(PACKAGE)]
         for name, file in files.items():
             words += _bind(str(file), f"{JOB}/{name}")
         for name, file in outputs.items():

@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import psutil
 import pytest
 import trio
 
 from tests.trainer.toys import toy_task
+from trainer import bubblewrap
 from trainer.attacks import ATTACKS
 from trainer.bubblewrap import Bubblewrap, find_bubblewrap, graphics_cards, interpreter_folders
 from trainer.errors import SandboxError
@@ -161,6 +163,20 @@ async def test_a_program_cannot_change_its_own_files_or_the_data(tmp_path: Path,
     trial = await run(toy_task(program), tmp_path / "w", sandbox, data)
     assert trial.status == "ok"
     assert "changed" not in trial.log_tail
+
+
+async def test_arnodes_own_package_is_empty_inside(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # installed like any other package, which in tests it is not: another one stands in for it
+    monkeypatch.setattr(bubblewrap, "PACKAGE", Path(filelock.__file__).parent)
+    program = """
+        import os
+        import msgpack, filelock
+        print("---\\nscore:", len(os.listdir(filelock.__path__[0])) if msgpack.version else None)
+    """
+    trial = await run(toy_task(program), tmp_path / "w", sandbox)
+    assert (trial.status, trial.value) == ("ok", 0.0), trial
 
 
 @pytest.mark.parametrize(
