@@ -14,13 +14,13 @@ from climb import Work, climb, sharpen
 from exact import VALUES, Invalid
 from problems import PROBLEMS, Array, Problem
 
-MOVE = "restart"  # where the next climb begins: restart, jitter, relocate, mixed (of the last two)
+MOVE = "relocate"  # where the next climb begins: restart, jitter, relocate, mixed (of the last two)
 START = "random"  # where a restart puts the points: random, spread (each far from those before)
 MOVED = 1  # how many points a move relocates, at most
 CHOOSE = "random"  # which: random, tightest (those in the way of the others)
 PLACE = "random"  # where to: random, hole (the emptiest of some random places)
 JITTER = 0.1  # standard deviation of a jitter, at most
-PATIENCE = 20  # moves without a gain before a restart
+PATIENCE = 50  # moves without a gain before a restart
 ACCEPT = 0.0  # a loss, as a share of the value, that a move may bring and still be taken
 REACH = 0.1  # how far the first step of a climb may move each coordinate
 SHRINK = 0.5  # what the reach is multiplied with after a step that disappointed
