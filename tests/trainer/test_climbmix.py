@@ -220,3 +220,24 @@ def test_the_whole_program_learns_from_shards_on_a_cpu(
         values.append(float(summary["val_bpb"]))
     assert summary["total_tokens"] == str(30 * 8 * 64)
     assert values[1] < 0.8 * values[0]
+
+
+# Benchmark
+
+
+def test_the_benchmark_runs_tiny_on_a_cpu_and_without_a_card_says_so_in_a_line() -> None:
+    def bench(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench.gpu", *words]
+        return subprocess.run(
+            command, cwd=Path(__file__).parents[2], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, text=True,
+            capture_output=True, check=False,
+        )  # fmt: skip
+
+    without = bench()
+    assert (without.returncode, without.stdout) == (1, "")
+    assert without.stderr.startswith("no CUDA card")
+    assert without.stderr.count("\n") == 1
+    tiny = bench("--device", "cpu", "--seconds", "0.1", "--runs", "1")
+    assert tiny.returncode == 0, tiny.stderr
+    for name in ("tokens a second", "MFU", "peak memory", "compiling and warming up", "against the mark"):
+        assert f"\n{name}" in tiny.stdout
