@@ -121,7 +121,7 @@ def texts(paths: Iterable[Path]) -> Iterator[list[str]]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        sys.exit("pyarrow is missing: pip install 'arnode[climbmix]'")
+        sys.exit("pyarrow is missing: pip install pyarrow")
     for path in paths:
         try:
             for batch in parquet.ParquetFile(path).iter_batches(batch_size=2048, columns=["text"]):
