@@ -22,7 +22,7 @@ PING: Final = TProtocol("/ipfs/ping/1.0.0")
 PING_BYTES: Final = 32
 EVERY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 10.0
-CLOSE_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 30.0  # far longer than it takes: one cut short leaves a connection that nobody ends
 LOOK_SECONDS: Final = 5.0
 ASLEEP_MS: Final = 15_000
 

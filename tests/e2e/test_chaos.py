@@ -30,4 +30,4 @@ def test_six_nodes_under_chaos_lose_nothing(tmp_path: Path) -> None:
 def test_a_swarm_under_long_chaos_loses_nothing(nodes: int, tmp_path: Path) -> None:
     minutes = float(os.environ.get("ARNODE_SOAK_MINUTES", "15"))
     seed = int(os.environ.get("ARNODE_SOAK_SEED", "1"))
-    print(run_chaos(tmp_path, nodes=nodes, seconds=60 * minutes, seed=seed, trial_seconds=10, patience=240).line())
+    print(run_chaos(tmp_path, nodes=nodes, seconds=60 * minutes, seed=seed, trial_seconds=nodes, patience=240).line())
