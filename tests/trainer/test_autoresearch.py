@@ -144,6 +144,22 @@ def test_its_constants_become_knobs_with_ranges_and_its_metric_and_budget_are_re
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "devices"),
+    [
+        ('device = torch.device("cuda")', ("cuda",)),
+        ("import mlx.core as mx", ("mps",)),
+        ("torch.cuda.is_available() or torch.backends.mps.is_available()", ("cuda", "mps")),
+        ("json.dumps(1)", ("cpu",)),
+    ],
+)
+def test_the_device_that_it_is_for_is_read_from_the_program(
+    checkout: Path, line: str, devices: tuple[str, ...]
+) -> None:
+    (checkout / "train.py").write_text(f"{TRAIN}\n{line}\n")
+    assert load_task(checkout).devices == devices
+
+
 def test_its_values_are_reported(checkout: Path) -> None:
     assert level(load_task(checkout), BASELINE) == "reported"
 

@@ -7,6 +7,7 @@ they are; in a sandbox they are the only part of the home folder that it sees, a
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from trainer.adapters import run_autoresearch
 from trainer.adapters.guess import guess_knobs
 from trainer.adapters.reading import read_text, source_of
 from trainer.errors import KnobError, TaskError
-from trainer.schema import Budget, Limits, Metric, Setup
+from trainer.schema import Budget, DeviceKind, Limits, Metric, Setup
 from trainer.task import Task
 
 SHAPE: Final = ("prepare.py", "train.py", "program.md")
@@ -28,6 +29,8 @@ METRIC: Final = "val_bpb"
 SECONDS: Final = 300
 NOISE: Final = 0.001
 LIMITS: Final = {"memory_mb": 64_000, "output_bytes": 4_000_000, "disk_mb": 8_000, "processes": 256}
+DEVICES: Final[dict[DeviceKind, str]] = {"cuda": r"\bcuda\b", "mps": r"\b(mps|mlx)\b"}
+"""What in train.py says which device it is for; one that says nothing of the kind runs on the processor."""
 STARTUP_SECONDS: Final = 900
 """To import, compile, and evaluate; outside of its own budget."""
 
@@ -61,7 +64,7 @@ def read_checkout(folder: Path) -> Task:
         instructions=read_text(folder / "program.md"),
         reported=True,
         setup=_setup(folder),
-        devices=("cuda", "mps", "cpu"),  # it asks for its device itself
+        devices=tuple(kind for kind, said in DEVICES.items() if re.search(said, files["train.py"])) or ("cpu",),
     )
 
 
