@@ -84,6 +84,32 @@ def examine_runs(task: Task, data: Path | None, sandbox: Sandbox | None) -> Iter
                 if task.budget.kind != "seconds":
                     yield _repetition(task, trial, trio.run(once, seed))
     yield _noise(task, values)
+    if task.evaluate is not None and sandbox is not None:
+        yield _audit(task, data, sandbox, values[0])
+
+
+def _audit(task: Task, data: Path | None, sandbox: Sandbox, printed: float) -> Finding:
+    """Whether the program fulfils the contract of `[evaluate]`, and is worth the same that way."""
+    from trainer.audit import run_audited
+
+    run = partial(run_audited, task, task.files, SEEDS[0], data=data, sandbox=sandbox)
+    with tempfile.TemporaryDirectory(prefix="arnode-") as workspace:
+        trial = trio.run(partial(run, workspace=Path(workspace)))
+    if trial.value is None:
+        remedy = "the program must offer train(out) and predictor(path): docs/tasks.md, scoring edited code"
+        return Finding("audit", "failed", f"{trial.status}: {trial.reason}", remedy)
+    difference = abs(trial.value - printed)
+    found = {"value": trial.value, "difference": difference, "seconds": trial.metrics["audit_seconds"]}
+    text = (
+        f"scored from outside by its predictions: {task.metric.name} {trial.value!r}, {difference:.2g} from what it "
+        f"prints; {trial.metrics['audited']:g} positions audited in {found['seconds']:.1f} s"
+    )
+    if difference > task.metric.noise / 10 and task.budget.kind != "seconds":
+        remedy = "let the program score itself on the same tokens in the same windows as [evaluate] names"
+        return Finding(
+            "audit", "warning", f"{text}: edited code does not compare with the baseline", remedy, data=found
+        )
+    return Finding("audit", "ok", text, data=found)
 
 
 def _task(task: Task) -> Finding:

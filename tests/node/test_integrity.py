@@ -9,6 +9,7 @@ from agent.entries import Result, read, write
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
 from node.experiment import Plan, run_experiment
+from node.taskcheck import examine_runs
 from node.trials import Trials, run_recipe
 from tests.trainer.guessers import PEEKING, files_of, guessing_task, honest_value, write_data
 from tests.trainer.toys import toy_task
@@ -26,6 +27,12 @@ TASK = guessing_task()
 
 def edited(more: str) -> Recipe:
     return make_recipe(TASK, {}, {"train.py": files_of(TASK, more)["train.py"]})
+
+
+def with_program(task: Task, more: str) -> Task:
+    """The task with other lines before its own main."""
+    program = task.files["train.py"].replace('if __name__ == "__main__":', more + '\n\nif __name__ == "__main__":')
+    return task.model_copy(update={"files": {**task.files, "train.py": program}})
 
 
 async def result_of(tmp_path: Path, candidate: Recipe, task: Task = TASK, data: Path | None = None) -> Result:
@@ -89,3 +96,22 @@ async def test_edited_code_does_not_run_without_a_sandbox(tmp_path: Path) -> Non
     with pytest.raises(SandboxError, match="edited code runs in a sandbox only, and there is none here"):
         await run_recipe(TASK, edited("# as it was"), 1, workspace=tmp_path / "w", data=None, sandbox=None)
     assert not (tmp_path / "w").exists()
+
+
+def audit_line(tmp_path: Path, task: Task) -> tuple[str, str]:
+    data = write_data(tmp_path / "cache" / "data", documents=100)
+    findings = list(examine_runs(task, data, Sandbox(find_bubblewrap())))
+    assert findings[-1].check == "audit", findings
+    return findings[-1].status, findings[-1].text
+
+
+@needs_bubblewrap
+def test_a_check_of_the_task_tells_whether_edits_compare_with_the_baseline(tmp_path: Path) -> None:
+    assert audit_line(tmp_path / "none", with_program(TASK, "del predictor")) == (
+        "failed",
+        "crash: predicting: the program has no function `predictor`",
+    )
+    another_score = "def main():\n    print('---\\nscore: 1.0')"
+    status, text = audit_line(tmp_path / "other", with_program(TASK, another_score))
+    assert status == "warning"
+    assert text.endswith("edited code does not compare with the baseline")

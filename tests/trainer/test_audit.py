@@ -11,8 +11,9 @@ import trio
 
 from tests.trainer.guessers import HONEST, PEEKING, files_of, guessing_task, honest_value, write_data
 from trainer.audit import run_audited
-from trainer.bubblewrap import find_bubblewrap
+from trainer.bubblewrap import find_bubblewrap, interpreter_folders
 from trainer.errors import DataError
+from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.sandbox import Sandbox
 from trainer.task import Task
 from trainer.trial import Trial
@@ -295,6 +296,21 @@ async def test_a_failure_is_told_apart_with_its_stage(
         trial = await run(tmp_path, data, sandbox, program, task)
     assert (trial.status, trial.value) == (status, None), trial
     assert re.fullmatch(reason.replace("()", r"\(\)"), trial.reason), trial.reason
+
+
+@pytest.mark.skipif(abi() < OLDEST_ABI, reason="this kernel's Landlock is too old")
+async def test_it_is_the_same_under_landlock(tmp_path: Path, data: Path) -> None:
+    fallback = Sandbox(Landlock(tuple(interpreter_folders())), weaker_because="a test")
+    replaced = """
+        def train(out, honest=train):
+            os.remove(out)
+            honest(out)
+    """
+    looking = PEEKING.format(where="tokens[:, 1:] >= 0")
+    trials = [await run(tmp_path, data, fallback, program) for program in ("", looking, replaced)]
+    assert [trial.status for trial in trials] == ["ok", "refused", "crash"], trials
+    assert trials[0].value == pytest.approx(honest_value(data), rel=1e-6)
+    assert trials[2].reason == "train() ended well and left no model", "what was put in the model's place is not read"
 
 
 async def test_a_task_that_names_no_evaluation_or_other_data_says_so(

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from tests.trainer.toys import toy_task
-from trainer.data import data_key, prepare_data
+from trainer.data import data_key, prepare_data, without
 from trainer.errors import DataError
 from trainer.task import Data, Task
 from trainer.trial import run_trial
@@ -145,3 +145,20 @@ async def test_a_node_that_waits_for_another_says_so(tmp_path: Path) -> None:
         "preparing the data of toy, once on this machine",
         "waiting for another process that prepares the data of toy",
     ]
+
+
+def test_data_without_some_files_is_the_same_files_made_once(tmp_path: Path) -> None:
+    data = tmp_path / "cache" / "data"
+    (data / "more").mkdir(parents=True)
+    for name in ("train", "val", "more/val", "more/train"):
+        (data / name).write_text(name)
+    shown = without(data, {"val", "more/val", "absent"})
+    assert sorted(path.relative_to(shown).as_posix() for path in shown.rglob("*") if path.is_file()) == [
+        "more/train",
+        "train",
+    ]
+    assert (shown / "train").samefile(data / "train"), "no copy, which could be large"
+    assert shown.parent == data.parent
+    assert without(data, {"more/val", "val"}) == shown
+    assert without(data, {"val"}) != shown
+    assert len(list(data.parent.iterdir())) == 3, "nothing half made is left"
