@@ -87,7 +87,15 @@ async def run_recipe(
         from trainer.audit import run_audited  # loads numpy, which a node that only relays does without
 
         return await run_audited(
-            task, files, seed, workspace=workspace, data=data, sandbox=sandbox, on_progress=on_progress, slot=slot
+            task,
+            files,
+            seed,
+            workspace=workspace,
+            data=data,
+            sandbox=sandbox,
+            device=device.kind,
+            on_progress=on_progress,
+            slot=slot,
         )
     return await run_trial(
         task,
