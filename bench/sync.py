@@ -4,8 +4,8 @@
 
 Both nodes are processes of their own, with real logs and the real check of bodies. The nodes that reconcile have
 RECORDS in common and 50 each that the other lacks, scattered over all times. The new node starts with nothing.
-Processor time is of each process from the connection to the end of the exchange. Last, what the set of items costs at
-1,000,000.
+Processor time is of each process from the connection to the end of the exchange. Then as many bytes through the same
+transport without any records, to tell what the transport costs. Last, what the set of items costs at 1,000,000.
 """
 
 import json
@@ -22,11 +22,17 @@ from typing import Any, ClassVar, Final
 
 import psutil
 import trio
+from libp2p.abc import INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from multiaddr import Multiaddr
 
 from agent.entries import check
 from bench.figures import figure, machine
 from bench.records import typical_results
-from gossip import frames, negentropy
+from gossip import frames, negentropy, upstream
+from gossip.door import Door
 from gossip.events import PeerConnected, SyncFinished
 from gossip.frames import ByteStream, Frames
 from gossip.identity import Identity, new_identity
@@ -40,7 +46,8 @@ DIFFERENT: Final = 50
 MONTH_MS: Final = 30 * 24 * 3600 * 1000
 START_MS: Final = 1_700_000_000_000
 MEGABYTE: Final = 1_000_000
-LIMIT_SECONDS: Final = 300
+PIECE_BYTES: Final = 64 * 1024
+BYTES_PROTOCOL: Final = TProtocol("/bench/bytes")
 
 
 # ---- one node: a process of its own ----
@@ -91,6 +98,55 @@ async def run_node(folder: Path, until: int, bootstrap: list[str]) -> None:
 
 def _bytes_in(log: Log) -> int:
     return sum(size for _, size in log.usage().values())
+
+
+# ---- the transport alone: two hosts, each a process of its own, and a stream of bytes ----
+
+
+async def give_bytes(count: int, where: str | None) -> None:
+    """Serve `count` bytes to whoever opens a stream, or fetch them from `where` and print the seconds it took."""
+    upstream.install()
+    host = upstream.noise_host(
+        create_new_key_pair(),
+        max_connections=4,
+        door=Door(),
+        admit=lambda peer: True,
+        blame=lambda peer, reason: None,
+        report=lambda what, why: None,
+        addresses=list,
+    )
+
+    async def serve(stream: INetStream) -> None:
+        for _ in range(count // PIECE_BYTES):
+            await stream.write(bytes(PIECE_BYTES))
+        await stream.close()
+
+    host.set_stream_handler(BYTES_PROTOCOL, serve)
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        if where is None:
+            print(f"{host.get_transport_addrs()[0]}/p2p/{host.get_id()}", flush=True)
+            await trio.to_thread.run_sync(sys.stdin.readline)
+            return
+        info = info_from_p2p_addr(Multiaddr(where))
+        await upstream.swarm_of(host).dial_addr(info.addrs[0], info.peer_id)
+        stream = await host.new_stream(info.peer_id, [BYTES_PROTOCOL])
+        started, left = time.perf_counter(), count // PIECE_BYTES * PIECE_BYTES
+        while left:
+            left -= len(await stream.read(PIECE_BYTES))
+        print(time.perf_counter() - started, flush=True)
+
+
+def measure_transport(count: int) -> float:
+    """MB/s of a stream between two processes."""
+
+    def start_host(*where: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "bench.sync", "--bytes", str(count), *where]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with start_host() as giver, start_host(line_of(giver)) as taker:
+        seconds = float(line_of(taker))
+        giver.communicate("\n", timeout=20)
+    return count / MEGABYTE / seconds
 
 
 # ---- the measurements ----
@@ -207,11 +263,14 @@ def main() -> None:
         print(figure("… of the new node", "s of CPU", [one["cpu"] for one in young]))
         print(figure("… of the node that gives", "s of CPU", [one["cpu"] for one in old]))
         print(figure("… memory above idle at its peak", "MB", [one["memory"] / MEGABYTE for one in young]))
+    print(figure("the transport alone", "MB/s", [measure_transport(count * RECORD_BYTES) for _ in range(runs)]))
     measure_items(1_000_000)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--node"]:
         trio.run(run_node, Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    elif sys.argv[1:2] == ["--bytes"]:
+        trio.run(give_bytes, int(sys.argv[2]), *sys.argv[3:] or [None])
     else:
         main()
