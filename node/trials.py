@@ -156,6 +156,8 @@ class Trials:
         """Why edited code is not run here, this node's own or that of peers; None where it is."""
         if self._sandbox is None:
             return "there is no sandbox on this machine, and code is run nowhere else (`arnode doctor` tells more)"
+        if not self._sandbox.holds(self._device.kind):
+            return f"the sandbox lets no {self._device.kind} in, and code is run nowhere else"
         if not own and not self._peers_code:
             return "this node runs no code of peers, unless it is joined with --accept-code sandbox"
         if not own and not self._sandbox.fit_for_peers:
