@@ -3,18 +3,21 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent import entries
 from agent.best import Code
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
-from agent.packed import edit_sizes, edits_body, recipe_body
+from agent.packed import edit_sizes, edits_body, pack, recipe_body
 from agent.policy import Claim, Replicate, choose, replication_value
 from agent.search import Search
 from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.world import DEVICE_CLASS, identity, knob, make_result, make_task
+from trainer.errors import RecipeError
 from trainer.merge import MergeConflict
 from trainer.recipe import BASELINE, Recipe, apply_change, change_between, make_recipe, recipe_id
 from trainer.schema import Evaluate
@@ -111,6 +114,29 @@ def test_edits_that_do_not_hang_together_are_no_evidence(forged: dict[str, objec
     sound = make_result(TASK, BASELINE, FASTER, {0: (0.9, 1.0)}, "keep", effect=0.1, integrity="audited")
     record = entries.write(ANN, TASK.fingerprint, next(clock), sound.model_copy(update=forged))
     assert notebook(record).experiments() == []
+
+
+texts = st.sampled_from([PROGRAM, FASTER.files["train.py"], "WIDTH = 9\n", "x = (", ""])
+packed = st.binary(max_size=30) | texts.map(pack) | texts.map(lambda text: pack(text, like=FASTER.files["train.py"]))
+files = st.sampled_from(["train.py", "other.py"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(files, packed, max_size=2), st.dictionaries(files, st.none() | packed, max_size=2), st.booleans()
+)
+def test_no_code_that_passed_the_check_raises(
+    candidate: dict[str, bytes], edits: dict[str, bytes | None], of_baseline: bool
+) -> None:
+    sound = make_result(TASK, BASELINE, FASTER, {0: (0.9, 1.0)}, "keep", effect=0.1, integrity="audited")
+    body = sound.candidate.model_copy(update={"files": candidate})
+    forged = {"candidate": body, "edits": edits, "parent": recipe_id(BASELINE if of_baseline else FASTER)}
+    record = entries.write(ANN, TASK.fingerprint, next(clock), sound.model_copy(update=forged))
+    entries.check(record)
+    book = notebook(record, found(ME, ENDED))
+    assert {discovery.edits_code for discovery in book.open_replications()} <= {True}
+    assert all(isinstance(why, RecipeError) for _, why in book.misfits())
+    Search(1).propose(book, TASK)
 
 
 def test_a_peers_edit_is_replicated_on_the_own_best_by_merging() -> None:
