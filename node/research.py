@@ -19,7 +19,7 @@ from agent.evidence import claim_of
 from agent.judge import MAX_SEEDS
 from agent.packed import check_fits, recipe_body
 from agent.policy import Calibrate, Claim, Explore, Replicate, choose
-from agent.proposal import NothingLeft
+from agent.proposal import NothingLeft, Proposal
 from agent.search import Search
 from gossip.database import FULL_DISK
 from gossip.supervise import alone
@@ -162,8 +162,21 @@ class Research:
                     self._trouble("search", str(nothing))
                     await trio.sleep(60)  # until then peers may have found something to replicate
                     return None
-                candidate = notebook.on_best(proposal.change, proposal.edits)
-                return Plan(best, candidate, proposal.hypothesis, proposal.proposer, inspired_by=proposal.inspired_by)
+                await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
+                return self._plan_of(proposal, trials)
+
+    def _plan_of(self, proposal: Proposal, trials: Trials) -> Plan | None:
+        """An idea as a plan; None, and the reason is told, for an edit that cannot be tested here."""
+        notebook = self.state.notebook
+        why_not = trials.accepts_code(own=True) if proposal.edits else None
+        try:
+            candidate = notebook.on_best(proposal.change, proposal.edits)
+        except TrainerError as error:
+            why_not = str(error)
+        if why_not:
+            self._trouble(proposal.proposer, f"its edit cannot be tested: {why_not}")
+            return None
+        return Plan(notebook.best(), candidate, proposal.hypothesis, proposal.proposer, proposal.inspired_by)
 
     def _tell_misfits(self) -> None:
         """Say once of each code change of peers why it is not tried on the best recipe as it is."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.entries import Entry, Result, write
+from agent.proposal import Proposal
+from agent.search import Search
 from gossip.identity import load_or_create, new_identity
 from node.events import Event
 from node.export import export
@@ -176,6 +178,32 @@ async def test_a_proposal_is_merged_onto_the_best_recipe_or_told_to_conflict(tmp
             (told,) = bench.told("trouble")
             assert "train.py where it was changed already (line 13)" in told
         assert list(waiting_proposals(lab.home, lab.task)) == []
+
+
+@pytest.mark.parametrize("walled", [True, False])
+async def test_an_edit_that_a_proposer_has_the_idea_for_is_tested_in_the_sandbox_or_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walled: bool
+) -> None:
+    sandbox = need_sandbox() if walled else None
+    ideas = [
+        Proposal(
+            {"DEPTH": 4},
+            "why",
+            "a model",
+            edits={"train.py": PROGRAM + f"x = '{random.Random(1).randbytes(60_000).hex()}'"},
+        ),
+        Proposal({"DEPTH": 4}, "why", "a model", edits={"train.py": FASTER}),
+        Proposal({"DEPTH": 4}, "why", "a model"),
+    ]
+    # no proposer of today edits code
+    monkeypatch.setattr(Search, "propose", lambda *_, **__: ideas.pop(0))
+    with open_lab(tmp_path) as lab:
+        async with open_bench(lab, sandbox) as bench:
+            await bench.run()
+            (result,) = bench.results
+            assert (result.proposer, result.change) == ("a model", {"DEPTH": (2, 4)})
+            assert result.edits == ({"train.py": None} if walled else {})
+            assert ["a record carries at most" in text for text in bench.told("trouble")] == [True, False][: 2 - walled]
 
 
 @pytest.mark.parametrize(
