@@ -9,9 +9,7 @@ import array
 import inspect
 import json
 import os
-import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ import trainer
 from trainer import attacks, launch, warm
 from trainer.bubblewrap import JOB, unused_uid
 from trainer.errors import SandboxError
+from trainer.forked import Forked
 from trainer.preload import modules_of, sets_environment
 from trainer.process import end, environment
 from trainer.sandbox import (
@@ -43,7 +42,6 @@ from trainer.task import Limits, Task
 from trainer.watch import GRACE_SECONDS, MB, watched
 
 IDLE_SECONDS: Final = 120.0
-_CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Worker:
@@ -74,7 +72,7 @@ class Worker:
 
     async def start(
         self, files: Mapping[str, str], variables: Mapping[str, str], limits: Limits, cores: Sequence[int] = ()
-    ) -> "Forked | None":
+    ) -> Forked | None:
         """Start the task's program with those files; None, and `cold_because` says why, where that must be done cold.
 
         Args:
@@ -171,7 +169,7 @@ class Worker:
         variables: Mapping[str, str],
         limits: Limits,
         cores: Sequence[int],
-    ) -> "Forked":
+    ) -> Forked:
         """Hand a program over. Raises SandboxError if the worker could not start it."""
         order = {
             "files": dict(files),
@@ -210,7 +208,7 @@ class Worker:
             raise
         return forked
 
-    async def _why_not(self, forked: "Forked") -> str:
+    async def _why_not(self, forked: Forked) -> str:
         """What was said where no program came to be: by the fork, or by the worker that has ended."""
         assert self._process is not None
         assert self._said is not None
@@ -233,55 +231,6 @@ class Worker:
         if self._process is not None:
             await end(self._process)
         self._control = self._process = None
-
-
-class Forked:
-    """A program that a worker forked (a `trainer.watch.Program`); `started` by trio's clock."""
-
-    def __init__(self, lifeline: int, stdout: int, stderr: int, report: socket.socket) -> None:
-        self.pid = 0
-        self.started = trio.current_time()
-        self.stdout: trio.abc.ReceiveStream = trio.lowlevel.FdStream(stdout)
-        self.stderr: trio.abc.ReceiveStream = trio.lowlevel.FdStream(stderr)
-        self._lifeline = trio.lowlevel.FdStream(lifeline)
-        self._report = trio.socket.from_stdlib_socket(report)
-        self._waiting = trio.Lock()
-        self._code: int | None = None
-
-    async def taken(self) -> bool:
-        """Whether all was set up for it; waits until that is known, and learns its process id."""
-        message, rights, _, _ = await self._report.recvmsg(16, socket.CMSG_SPACE(_CREDENTIALS.size))
-        if message != b"+":
-            self._note(message)
-            return False
-        self.pid = _CREDENTIALS.unpack(rights[0][2])[0]
-        return True
-
-    async def wait(self) -> int:
-        async with self._waiting:
-            if self._code is None:
-                self._note(await self._report.recv(16))
-        assert self._code is not None
-        return self._code
-
-    def _note(self, said: bytes) -> None:
-        # without a word its supervisor was killed, and so was all below it
-        code = int(said) if said else -signal.SIGKILL
-        self._code = 128 - code if code > 128 else code
-
-    async def end(self) -> None:
-        await self._lifeline.aclose()
-        with trio.move_on_after(GRACE_SECONDS):
-            await self.wait()
-        if self._code is None and self.pid:
-            os.kill(self.pid, signal.SIGKILL)  # it is ours still: its supervisor has not told its end
-            await self.wait()
-        self._report.close()
-
-    async def close(self) -> None:
-        """Close its pipes."""
-        await self.stdout.aclose()
-        await self.stderr.aclose()
 
 
 def script_of(task: Task) -> str | None:

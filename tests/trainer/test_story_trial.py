@@ -10,9 +10,10 @@ import trio
 from trainer.audit import run_audited
 from trainer.bubblewrap import find_bubblewrap
 from trainer.data import prepare_data
-from trainer.sandbox import Sandbox
+from trainer.sandbox import Sandbox, find_sandbox
 from trainer.task import Budget, Task, load_task
 from trainer.trial import Trial, run_trial
+from trainer.worker import open_worker
 
 SMALL = {"flops": 2e10, "tokens": 8192.0}
 SPENT = {"flops": "flops", "tokens": "total_tokens"}
@@ -83,6 +84,26 @@ async def test_the_built_in_program_scored_from_outside_has_the_value_that_it_gi
     assert audited.value == pytest.approx(own.value, rel=1e-6)
     assert audited.metrics["audited"] == 512
     assert audited.metrics["num_steps"] == own.metrics["num_steps"]
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+async def test_a_warm_worker_gives_the_same_bits_as_a_trial_from_nothing(
+    story: Task, data: Path, tmp_path: Path
+) -> None:
+    few = few_stories(data, tmp_path / "few")
+    budget = Budget(kind="tokens", amount=4096.0)
+    sandbox = find_sandbox()
+    async with open_worker(story, sandbox, few) as worker:
+        assert worker is not None
+        trials = [
+            await run_trial(
+                story, story.files, 3, workspace=tmp_path, data=few, budget=budget, sandbox=sandbox, worker=by
+            )
+            for by in (worker, worker, None)
+        ]
+        assert worker.cold_because == ""
+    assert [trial.status for trial in trials] == ["ok"] * 3, trials
+    assert len({repr(trial.value) for trial in trials}) == 1
 
 
 def test_every_knob_is_a_constant_of_the_program_with_an_allowed_default(story: Task) -> None:
