@@ -100,16 +100,21 @@ class Worker:
 
     async def _see_that_it_runs(self, script: str) -> None:
         async with self._starting:
-            if self.pid is None:
-                await self.stop()
-                await self._start(script)
-                if not self._proven:
-                    try:
-                        await self._prove()
-                    except SandboxError:
-                        self._hopeless = True
-                        raise
-                    self._proven = True
+            if self.pid is not None:
+                return
+            await self.stop()
+            if not self._proven:
+                try:
+                    await self._start(())  # forks of a process that has imported little are quick to attack
+                    await self._prove()
+                except SandboxError:
+                    self._hopeless = True
+                    raise
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await self.stop()
+                self._proven = True
+            await self._start(modules_of(self._task.files, script))
 
     async def _prove(self) -> None:
         """Try every attack from a program that it forks. Raises SandboxError if one gets through."""
@@ -140,14 +145,13 @@ class Worker:
             said = ended.stopped[1] if ended.stopped else (lines or [f"exit code {ended.exit_code}"])[-1][:200]
             raise SandboxError(f"the warm worker's test could not be run: {said}") from error
 
-    async def _start(self, script: str) -> None:
+    async def _start(self, modules: Sequence[str]) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        modules = json.dumps(modules_of(self._task.files, script))
         package = Path(trainer.__file__).parent
         names = [f"{package.name}/{Path(file).name}" for file in (trainer.__file__, launch.__file__, warm.__file__)]
         contents = Contents(package.parent, names, self._data, self._task.setup.folders)
         limits = self._task.limits
-        command = [sys.executable, "-m", warm.__name__, str(its.fileno()), modules, str(self._idle_seconds)]
+        command = [sys.executable, "-m", warm.__name__, str(its.fileno()), json.dumps(modules), str(self._idle_seconds)]
         variables = environment(Path(JOB), self._threads) | self._task.setup.variables
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         with its, self._sandbox.keep_warm(command, contents, variables, disk_mb=limits.disk_mb) as (words, filter_fd):
