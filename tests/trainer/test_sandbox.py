@@ -234,7 +234,7 @@ def _marked(mark: str) -> list[psutil.Process]:
 
 
 def _wait_until(count: int, mark: str) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while len(_marked(mark)) != count:
         assert time.monotonic() < deadline, _marked(mark)
         time.sleep(0.02)

@@ -10,7 +10,7 @@ import trio
 from trainer.audit import run_audited
 from trainer.bubblewrap import find_bubblewrap
 from trainer.data import prepare_data
-from trainer.sandbox import Sandbox, find_sandbox
+from trainer.sandbox import Sandbox
 from trainer.task import Budget, Task, load_task
 from trainer.trial import Trial, run_trial
 from trainer.worker import open_worker
@@ -92,7 +92,7 @@ async def test_a_warm_worker_gives_the_same_bits_as_a_trial_from_nothing(
 ) -> None:
     few = few_stories(data, tmp_path / "few")
     budget = Budget(kind="tokens", amount=4096.0)
-    sandbox = find_sandbox()
+    sandbox = Sandbox(find_bubblewrap())
     async with open_worker(story, sandbox, few) as worker:
         assert worker is not None
         trials = [

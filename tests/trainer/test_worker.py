@@ -15,7 +15,7 @@ from tests.trainer.test_sandbox import DAEMON, _marked, _wait_until
 from tests.trainer.toys import toy_task
 from trainer.bubblewrap import Bubblewrap, find_bubblewrap
 from trainer.preload import modules_of, sets_environment
-from trainer.sandbox import Sandbox, find_sandbox
+from trainer.sandbox import Sandbox
 from trainer.task import Task
 from trainer.trial import Trial, run_trial
 from trainer.worker import Worker, open_worker
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewra
 
 @pytest.fixture(scope="module")
 def sandbox() -> Sandbox:
-    return find_sandbox()
+    return Sandbox(find_bubblewrap())
 
 
 async def run(task: Task, seed: int, tmp_path: Path, sandbox: Sandbox, worker: Worker | None) -> Trial:
@@ -193,13 +193,14 @@ NODE = """
 import trio
 from pathlib import Path
 from tests.trainer.toys import toy_task
-from trainer.sandbox import find_sandbox
+from trainer.bubblewrap import find_bubblewrap
+from trainer.sandbox import Sandbox
 from trainer.trial import run_trial
 from trainer.worker import open_worker
 
 async def main():
     task = toy_task(Path({program!r}).read_text())
-    sandbox = find_sandbox()
+    sandbox = Sandbox(find_bubblewrap())
     async with open_worker(task, sandbox, None) as worker:
         await run_trial(
             task, task.files, 0, workspace=Path({workspace!r}), data=None, sandbox=sandbox, worker=worker
