@@ -54,7 +54,7 @@ from trainer.device import cards_of, own_cores, require
 from trainer.slots import plan_slots
 from trainer.task import built_in_tasks
 from trainer.trial import Progress
-from trainer.worker import open_worker
+from trainer.worker import open_worker, pays
 
 # what nursery.start passes: trio.TaskStatus[None], which the stubs that libp2p brings along do not know
 Started: TypeAlias = Any
@@ -356,7 +356,7 @@ class _Node:
         if len(slots) > 1:
             self._note(f"{len(slots)} trials at a time, each with {len(slots[0].cores)} cores of its own")
         try:
-            async with open_worker(state.task, sandbox, data) as worker:
+            async with open_worker(state.task, sandbox if pays(state.task) else None, data) as worker:
                 with Trials(
                     state.task,
                     state.device,

@@ -244,6 +244,13 @@ def script_of(task: Task) -> str | None:
     return None
 
 
+def pays(task: Task) -> bool:
+    """Whether a worker saves more than its own start and test cost: the program imports more than comes with Python."""
+    script = script_of(task)
+    modules = modules_of(task.files, script) if script is not None else ()
+    return any(name.partition(".")[0] not in sys.stdlib_module_names for name in modules)
+
+
 @asynccontextmanager
 async def open_worker(
     task: Task,

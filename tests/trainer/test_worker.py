@@ -16,9 +16,9 @@ from tests.trainer.toys import toy_task
 from trainer.bubblewrap import Bubblewrap, find_bubblewrap
 from trainer.preload import modules_of, sets_environment
 from trainer.sandbox import Sandbox
-from trainer.task import Task
+from trainer.task import Task, load_task
 from trainer.trial import Trial, run_trial
-from trainer.worker import Worker, open_worker
+from trainer.worker import Worker, open_worker, pays
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
@@ -266,6 +266,13 @@ def test_the_modules_are_those_that_the_program_imports_as_it_starts() -> None:
     }
     assert modules_of(files, "train.py") == ("json", "torch.nn", "typing", "fast", "slow", "numpy")
     assert modules_of({"train.py": "import json\n1 +"}, "train.py") == ()
+
+
+def test_a_worker_pays_where_a_program_imports_more_than_comes_with_python() -> None:
+    assert pays(load_task("story-cpu"))
+    assert pays(toy_task("import json, numpy.linalg"))
+    assert not pays(toy_task("import json, os.path"))
+    assert not pays(toy_task("import numpy").model_copy(update={"command": ("/bin/sh", "run.sh")}))
 
 
 @pytest.mark.parametrize(
