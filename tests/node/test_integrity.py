@@ -107,11 +107,7 @@ def audit_line(tmp_path: Path, task: Task) -> tuple[str, str]:
 
 @needs_bubblewrap
 def test_a_check_of_the_task_tells_whether_edits_compare_with_the_baseline(tmp_path: Path) -> None:
-    assert audit_line(tmp_path / "none", with_program(TASK, "del predictor")) == (
-        "failed",
-        "crash: predicting: the program has no function `predictor`",
-    )
     another_score = "def main():\n    print('---\\nscore: 1.0')"
-    status, text = audit_line(tmp_path / "other", with_program(TASK, another_score))
+    status, text = audit_line(tmp_path, with_program(TASK, another_score))
     assert status == "warning"
     assert text.endswith("edited code does not compare with the baseline")

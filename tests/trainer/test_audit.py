@@ -112,10 +112,6 @@ CHEATS = {
         "def predictor(path):\n    return lambda tokens: np.full((*tokens.shape, VOCABULARY), np.nan)\n",
         r"^\d+ of \d+ predictions are not finite$",
     ),
-    "infinite logits": (
-        "def predictor(path):\n    return lambda tokens: np.inf * np.eye(VOCABULARY)[tokens]\n",
-        r"^\d+ of \d+ predictions are not finite$",
-    ),
     "a vocabulary of its own": (
         "def predictor(path):\n    return lambda tokens: np.zeros((*tokens.shape, 1))\n",
         r"have the shape \(\d+, 16, 1\), and \(\d+, 16, 8\) was due$",
