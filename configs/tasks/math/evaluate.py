@@ -30,7 +30,7 @@ def main() -> None:
         if line.startswith("progress: "):
             print(line, end="", flush=True)
     if solver.wait():
-        sys.exit(f"the solver ended with status {solver.returncode}")
+        sys.exit(1)  # what it said on standard error last is the reason
     try:
         solution = json.loads(line)
         if not isinstance(solution, dict):

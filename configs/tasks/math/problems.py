@@ -69,14 +69,16 @@ class Circles:
 
     def settle(self, state: Array) -> tuple[Array, float]:
         n = self.points
-        places, radii, width = state[: 2 * n].reshape(n, 2), state[2 * n : -1], state[-1]
+        # a linear program keeps its constraints to 1e-7 only, and by so much a square's side would drift
+        width = 1.0 if self.square else state[-1]
+        places, radii = state[: 2 * n].reshape(n, 2), state[2 * n : -1]
         room = np.minimum(places, (width, 2 - width) - places).min(axis=1)
         apart = np.hypot(*(places[:, None] - places).T)
         np.fill_diagonal(apart, np.inf)
         fitting = np.clip(radii, 0.0, np.maximum(room, 0.0))
         for i in range(n):
             fitting[i] = max(0.0, min(fitting[i], (apart[i] - fitting).min()))
-        return np.concatenate([state[: 2 * n], fitting, state[-1:]]), float(fitting.sum())
+        return np.concatenate([state[: 2 * n], fitting, [width]]), float(fitting.sum())
 
     def constraints(self, state: Array) -> tuple[Array, Array]:
         n, first, second = self.points, self._first, self._second
