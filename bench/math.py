@@ -19,7 +19,7 @@ PROGRAM = Path(__file__).parents[1] / "configs" / "tasks" / "math"
 SEEDS = 3
 VERDICTS = 20
 # a recipe that does well, found by hand, and the steps it gets
-HOPPING = ["MOVE=relocate", "PLACE=hole", "PATIENCE=100"]
+HOPPING = ["MOVE=relocate", "PLACE=hole", "PATIENCE=20"]
 TUNED = {
     "circles-square": HOPPING,
     "circles-rectangle": ["MOVE=relocate", "PRECISION=0.001"],
