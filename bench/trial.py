@@ -22,7 +22,7 @@ from trainer.device import own_cores
 from trainer.errors import SandboxError
 from trainer.sandbox import Sandbox, find_sandbox
 from trainer.slots import WHOLE_MACHINE, Slot
-from trainer.task import Task, load_task
+from trainer.task import Budget, Task, load_task
 from trainer.trial import Trial, run_trial
 from trainer.worker import Worker, open_worker
 
@@ -48,9 +48,14 @@ async def measure(task: Task, runs: int, sandbox: Sandbox | None) -> Measured:
         half = len(cores) // 2
         halves = (Slot(tuple(cores[:half])), Slot(tuple(cores[half : 2 * half])))
         async with open_worker(task, sandbox, data) as worker:
+            workspace = Path(folder) / "workspaces"
+            if worker:  # its first trial waits for the imports
+                little = Budget(kind="tokens", amount=1)
+                await run_trial(
+                    task, task.files, 0, workspace=workspace, data=data, budget=little, sandbox=sandbox, worker=worker
+                )
 
             async def run(into: list[Trial], seed: int, by: Worker | None, slot: Slot = WHOLE_MACHINE) -> None:
-                workspace = Path(folder) / "workspaces"
                 trial = await run_trial(
                     task, task.files, seed, workspace=workspace, data=data, sandbox=sandbox, worker=by, slot=slot
                 )
