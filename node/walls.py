@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from node.finding import Case, Finding
+from trainer.bubblewrap import Bubblewrap
 from trainer.errors import Obstacle, SandboxError
 from trainer.sandbox import Sandbox, find_sandbox
 
@@ -47,8 +48,11 @@ def sandbox_finding(found: Sandbox | SandboxError, system: Mapping[str, str], *,
     """
     if isinstance(found, Sandbox):
         name = type(found.walls).__name__.lower()
-        data = {"mechanism": name, "attacks_held": found.held}
+        data: dict[str, object] = {"mechanism": name, "attacks_held": found.held}
         text = f"{name}: all {found.held} attacks from inside were stopped"
+        if isinstance(found.walls, Bubblewrap):
+            data["scope"] = found.scope is not None
+            text += ", in a cgroup of its own" if found.scope else f"; no cgroup around it: {found.no_scope_because}"
         if not found.weaker_because:
             return Finding("sandbox", "ok", text, data=data)
         text += f", but memory and disk are only watched, so peers' code is not run; {found.weaker_because}"

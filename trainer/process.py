@@ -93,7 +93,14 @@ async def run_limited(
     with ExitStack() as stack:
         if sandbox is not None:
             inside, contents = sandbox
-            locked = inside.lock_in(words, contents, environment, disk_mb=limits.disk_mb, processes=limits.processes)
+            locked = inside.lock_in(
+                words,
+                contents,
+                environment,
+                memory_bytes=limits.memory_mb * MB,
+                disk_mb=limits.disk_mb,
+                processes=limits.processes,
+            )
             words, needed = stack.enter_context(locked)
             descriptors += needed
         process = await trio.lowlevel.open_process(

@@ -22,7 +22,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer import attacks
-from trainer.bubblewrap import DATA, JOB, Bubblewrap, find_bubblewrap, graphics_cards, interpreter_folders
+from trainer.bubblewrap import (
+    DATA,
+    JOB,
+    SHM_MB,
+    TMP_MB,
+    Bubblewrap,
+    find_bubblewrap,
+    graphics_cards,
+    interpreter_folders,
+)
+from trainer.cgroup import Scope, find_scope
 from trainer.errors import Obstacle, SandboxError
 from trainer.landlock import OLDEST_ABI, Landlock, abi
 from trainer.seatbelt import Seatbelt, available
@@ -31,6 +41,7 @@ from trainer.seccomp import open_filter
 __all__ = ["Contents", "Sandbox", "find_sandbox"]
 
 THREADS_PER_PROCESS: Final = 8
+WALLS_TASKS: Final = 8  # room in a scope for bubblewrap's own processes
 TEST_SECONDS: Final = 30
 TEST_MEMORY: Final = 2 << 30
 TEST_PROCESSES: Final = 8
@@ -63,7 +74,8 @@ class Sandbox:
     """A sandbox that stood the test on this machine.
 
     weaker_because: why it is the fallback, empty if it is not; obstacle: the same for a program;
-    held: how many attacks it was tried with, and stood; cards: graphics cards that it lets in, by their names in /dev.
+    held: how many attacks it was tried with, and stood; cards: graphics cards that it lets in, by their names in /dev;
+    scope: puts each program into a cgroup, None where there is none; no_scope_because: why there is none.
     """
 
     walls: Bubblewrap | Landlock | Seatbelt
@@ -71,6 +83,8 @@ class Sandbox:
     obstacle: Obstacle | None = None
     held: int = 0
     cards: tuple[str, ...] = ()
+    scope: Scope | None = None
+    no_scope_because: str = ""
 
     @property
     def fit_for_peers(self) -> bool:
@@ -94,10 +108,14 @@ class Sandbox:
         contents: Contents,
         environment: Mapping[str, str],
         *,
+        memory_bytes: int,
         disk_mb: int,
         processes: int,
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-        """The command that runs `command` locked in, and the descriptors that it inherits."""
+        """The command that runs `command` locked in, and the descriptors that it inherits.
+
+        memory_bytes: of all its processes together, beside its folders; held to where there is a scope.
+        """
         if isinstance(self.walls, Seatbelt):
             yield self.walls.command(command, folder=contents.folder, readable=contents.readable), ()
             return
@@ -118,6 +136,10 @@ class Sandbox:
                     filter_fd=descriptor,
                     cards=self.cards,
                 )
+                if self.scope is not None and self.scope.at_hand:
+                    # the folders lie in memory; with room for them a program meets its own limits first
+                    room = memory_bytes + (disk_mb + SHM_MB + TMP_MB << 20)
+                    words = self.scope.command(words, memory_bytes=room, tasks=tasks + WALLS_TASKS)
             else:
                 words = self.walls.command(
                     command, folder=contents.folder, readable=contents.readable, tasks=tasks, filter_fd=descriptor
@@ -173,7 +195,7 @@ def find_sandbox(*, gpus: bool = False) -> Sandbox:
     if sys.platform == "linux":
         try:
             cards = graphics_cards(os.listdir("/dev")) if gpus else ()
-            return _proven(Sandbox(find_bubblewrap(), cards=cards))
+            return _proven_in_scope(Sandbox(find_bubblewrap(), cards=cards))
         except SandboxError as error:
             reason, obstacle = str(error), error.obstacle
         if os.geteuid() == 0:
@@ -186,6 +208,18 @@ def find_sandbox(*, gpus: bool = False) -> Sandbox:
     if available():
         return _proven(Sandbox(Seatbelt(tuple(interpreter_folders())), "macOS has nothing stronger", "other"))
     raise SandboxError(f"there is no sandbox for {sys.platform}; on Windows, run the node in WSL 2")
+
+
+def _proven_in_scope(sandbox: Sandbox) -> Sandbox:
+    """The sandbox after its test, with its programs in scopes where it stands the test so."""
+    found = find_scope()
+    if isinstance(found, str):
+        return _proven(dataclasses.replace(sandbox, no_scope_because=found))
+    try:
+        return _proven(dataclasses.replace(sandbox, scope=found))
+    except SandboxError as error:
+        why_not = f"the sandbox does not stand its test in one ({error})"
+        return _proven(dataclasses.replace(sandbox, no_scope_because=why_not))
 
 
 def _proven(sandbox: Sandbox) -> Sandbox:
@@ -215,7 +249,14 @@ def attack(sandbox: Sandbox | None, only: Sequence[str] = ()) -> dict[str, str]:
             descriptors: tuple[int, ...] = ()
             if sandbox is not None:
                 contents = Contents(Path(folder).resolve(), ["attacks.py"])
-                locked = sandbox.lock_in(words, contents, environment, disk_mb=TEST_DISK_MB, processes=TEST_PROCESSES)
+                locked = sandbox.lock_in(
+                    words,
+                    contents,
+                    environment,
+                    memory_bytes=TEST_MEMORY,
+                    disk_mb=TEST_DISK_MB,
+                    processes=TEST_PROCESSES,
+                )
                 words, descriptors = stack.enter_context(locked)
             try:
                 done = subprocess.run(

@@ -10,6 +10,8 @@ from node.finding import Case
 from node.home import Home
 from node.walls import BUILD_COMMAND, PROFILE, PROFILE_COMMAND, SYSCTL_COMMAND, remedy, sandbox, sandbox_finding
 from trainer.attacks import ATTACKS
+from trainer.bubblewrap import Bubblewrap
+from trainer.cgroup import Scope
 from trainer.errors import Obstacle, SandboxError
 from trainer.landlock import Landlock
 from trainer.sandbox import Sandbox
@@ -25,6 +27,16 @@ SILENT: dict[str, str] = {}
 def test_a_sandbox_that_stands_is_named_with_the_attacks_that_it_stood(tmp_path: Path) -> None:
     (found,) = sandbox(Case(Home(tmp_path)))
     assert (found.status, found.data["mechanism"], found.data["attacks_held"]) == ("ok", "bubblewrap", len(ATTACKS))
+
+
+def test_whether_there_is_a_cgroup_is_said_and_why_not_and_is_no_failure() -> None:
+    walls = Bubblewrap("bwrap", "prlimit", "setpriv")
+    within = sandbox_finding(Sandbox(walls, held=30, scope=Scope("systemd-run", "env")), DEBIAN, root=False)
+    assert (within.status, within.data["scope"]) == ("ok", True)
+    assert within.text.endswith("in a cgroup of its own")
+    without = sandbox_finding(Sandbox(walls, held=30, no_scope_because="the moon is full"), DEBIAN, root=False)
+    assert (without.status, without.data["scope"]) == ("ok", False)
+    assert without.text.endswith("no cgroup around it: the moon is full")
 
 
 @pytest.mark.parametrize(
