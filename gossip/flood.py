@@ -36,7 +36,7 @@ from nacl.exceptions import CryptoError
 
 from gossip.bucket import Bucket, Buckets, Rate
 from gossip.identity import ED25519_PREFIX
-from gossip.outgoing import Outgoing, framed, has, linger_seconds, offer, piece_of, withdraw
+from gossip.outgoing import Outgoing, framed, has, linger_seconds, offer, piece_of, wake, withdraw
 from gossip.upstream import reset
 
 Read = TypeVar("Read")  # what a message says, once it is read
@@ -200,6 +200,7 @@ class Flood(Pubsub, Generic[Read]):
         self._blame = blame
         self._allowed = allowed
         self._overheard = overheard
+        self._news = trio.Event()
         self._streams: Counter[ID] = Counter()
         self._checks: Buckets[ID] = Buckets(CHECKS)
 
@@ -279,6 +280,7 @@ class Flood(Pubsub, Generic[Read]):
                 return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
+        self._news.set()
 
     def _is_duplicate(self, peer: ID, msg: rpc_pb2.Message) -> bool:
         """Whether the message was seen before; then it need not go back to the peer that sent it again."""
@@ -290,17 +292,28 @@ class Flood(Pubsub, Generic[Read]):
         return True
 
     async def handle_sending_messages(self, peer_id: ID, stream: INetStream, queue: RpcQueue) -> None:
-        """Write what waits for a peer until its stream ends; messages linger a moment, see gossip/outgoing.py."""
-        last = -math.inf
+        """Write what waits for a peer, each time the queue is told to, until the stream ends."""
         while not queue.closed:
-            if not len(queue):
-                await queue._notify.wait()
-            if isinstance(queue._queue, Outgoing) and not queue._queue.urgent:
-                await trio.sleep(random.uniform(0, linger_seconds(trio.current_time() - last)))
+            while (frame := queue._queue.pop()) is not None:
+                if not await self.write_msg(stream, frame):
+                    return
+            await queue._notify.wait()
+
+    async def run(self) -> None:
+        """The service: the library's, and what lets messages linger a moment, see gossip/outgoing.py."""
+        self.manager.run_daemon_task(self._post)
+        await super().run()
+
+    async def _post(self) -> None:
+        last = -math.inf
+        while True:
+            await self._news.wait()
+            await trio.sleep(random.uniform(0, linger_seconds(trio.current_time() - last)))
             last = trio.current_time()
-            frame = queue._queue.pop()
-            if frame is not None and not await self.write_msg(stream, frame):
-                return
+            self._news = trio.Event()
+            for queue in self.peer_queues.values():
+                if len(queue):
+                    wake(queue)
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC | bytes) -> bool:
         """Write an RPC, or a frame from the peer's queue; False when the stream has ended.

@@ -22,16 +22,16 @@ QUEUE_LENGTH: Final = 2048
 PACKET_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 0.03
 BUSY_LINGER_SECONDS: Final = 0.15
-BUSY_SECONDS: Final = 0.2
+BUSY_SECONDS: Final = 0.1
 MAX_KNOWN: Final = 1000
 PUBLISH_TAG: Final = b"\x12"  # field 2, length-delimited
 
 
 def linger_seconds(since_last: float) -> float:
-    """How long a message waits at most, that long after the last packet to the same peer, in seconds.
+    """How long messages wait at most, that long after the last ones went out, in seconds.
 
-    It waits at random: of two peers that both have it for each other, one then speaks first. While much is said it
-    waits longer, so that more go out in one packet.
+    They wait at random: of two peers that have the same one for each other, one then speaks first. While much is said
+    they wait longer, so that more go out in one packet.
     """
     return BUSY_LINGER_SECONDS if since_last < BUSY_SECONDS else LINGER_SECONDS
 
@@ -66,11 +66,6 @@ class Outgoing(PriorityQueue):
         self._rpcs.append(rpc)
         return True
 
-    @property
-    def urgent(self) -> bool:
-        """Whether something waits that is not a message."""
-        return bool(self._rpcs)
-
     def add(self, message_id: bytes, piece: bytes) -> bool:
         """Queue a message. False when there is no room."""
         if len(self) >= self.max_size:
@@ -101,9 +96,14 @@ class Outgoing(PriorityQueue):
 
 def offer(queue: RpcQueue, message_id: bytes, piece: bytes) -> None:
     """Let a message go out to the peer of `queue`, if there is room; what is left out comes by IHAVE and by sync."""
-    if not queue.closed and isinstance(queue._queue, Outgoing) and queue._queue.add(message_id, piece):
-        queue._notify.set()
-        queue._notify = trio.Event()
+    if not queue.closed and isinstance(queue._queue, Outgoing):
+        queue._queue.add(message_id, piece)
+
+
+def wake(queue: RpcQueue) -> None:
+    """Let what waits in `queue` go out."""
+    queue._notify.set()
+    queue._notify = trio.Event()
 
 
 def has(queue: RpcQueue, message_id: bytes) -> bool:
