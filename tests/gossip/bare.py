@@ -114,7 +114,7 @@ async def _victim_dies(attack: Callable[[Multiaddr, object], Awaitable[None]], *
             await pubsub.subscribe("t")
             address = host.get_transport_addrs()[0]
             await attack(address, host.get_id())
-            await trio.sleep(0.3)
+            await trio.sleep(5)  # its death ends this
             await host.close()
     except BaseException as error:  # noqa: BLE001 - what it is, is the finding
         return f"{type(error).__name__}"
@@ -142,8 +142,11 @@ async def impersonation() -> str:
     host = new_host()
     async with host.run([ANY]), (liar := impostor(victim.public_key)).run([]):
         await liar.connect(PeerInfo(host.get_id(), [host.get_transport_addrs()[0]]))
-        await trio.sleep(0.2)
-        names = [str(peer) for peer in host.get_connected_peers()]
+        names: list[str] = []
+        with trio.move_on_after(20):
+            while not names:
+                await trio.sleep(0.05)
+                names = [str(peer) for peer in host.get_connected_peers()]
         await liar.close()
         await host.close()
     return "took the peer id" if str(ID.from_pubkey(victim.public_key)) in names else ""
@@ -232,12 +235,15 @@ async def receive_window() -> str:
         frame = struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, stream.muxed_stream.stream_id, 60_000)  # type: ignore[attr-defined]
         for _ in range(50):
             await muxer._write_frame(frame + bytes(60_000))  # type: ignore[attr-defined]
-        await trio.sleep(0.3)
-        held = sum(
-            len(buffer)
-            for connection in host.get_network().get_connections()
-            for buffer in connection.muxed_conn.stream_buffers.values()  # type: ignore[attr-defined]
-        )
+        held = 0
+        with trio.move_on_after(20):
+            while held <= 1_000_000:
+                await trio.sleep(0.05)
+                held = sum(
+                    len(buffer)
+                    for connection in host.get_network().get_connections()
+                    for buffer in connection.muxed_conn.stream_buffers.values()  # type: ignore[attr-defined]
+                )
         await guest.close()
         await host.close()
     return f"{held} bytes are held for a window of 256 KiB" if held > 1_000_000 else ""
@@ -250,8 +256,11 @@ async def streams_without_end() -> str:
         (connection,) = guest.get_network().get_connections(host.get_id())
         for _ in range(200):
             await connection.muxed_conn.open_stream()
-        await trio.sleep(0.3)
-        count = sum(len(c.muxed_conn.streams) for c in host.get_network().get_connections())  # type: ignore[attr-defined]
+        count = 0
+        with trio.move_on_after(20):
+            while count < 200:
+                await trio.sleep(0.05)
+                count = sum(len(c.muxed_conn.streams) for c in host.get_network().get_connections())  # type: ignore[attr-defined]
         await guest.close()
         await host.close()
     return f"{count} streams are open" if count >= 200 else ""
