@@ -1,4 +1,5 @@
-"""What libp2p 0.8.1's GossipSub gets wrong, mended in one place; the host's half is gossip/upstream.py.
+"""What libp2p 0.8.1's GossipSub gets wrong, mended in one place; the router is gossip/router.py, the host
+gossip/upstream.py.
 
 Each class and function here says which symptom it removes; tests/gossip/test_flood.py shows the symptoms in the bare
 library, so that a release which mends one is noticed and its part of this module can go. Nothing here is about records:
@@ -8,12 +9,11 @@ what a message means is decided by the two callables given to `Flood`.
 import math
 import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 import trio
-from google.protobuf.message import DecodeError
 from libp2p.abc import INetStream
 from libp2p.exceptions import BaseLibp2pError, ParseError
 from libp2p.host.basic_host import BasicHost
@@ -23,27 +23,24 @@ from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import env_to_send_in_RPC
 from libp2p.pubsub import gossipsub, pubsub
-from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
-from libp2p.pubsub.utils import maybe_consume_signed_record, safe_bytes_from_hex
+from libp2p.pubsub.utils import maybe_consume_signed_record
 from libp2p.pubsub.validators import PUBSUB_SIGNING_PREFIX
-from libp2p.stream_muxer.exceptions import MuxedStreamEOF
-from libp2p.utils.varint import decode_varint_with_size
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from gossip.bucket import Bucket, Buckets, Rate
 from gossip.identity import ED25519_PREFIX
-from gossip.outgoing import Outgoing, framed, has, linger_seconds, offer, piece_of, wake, withdraw
+from gossip.incoming import MAX_SUBSCRIPTIONS, Frames, pieces_of
+from gossip.outgoing import Outgoing, framed, linger_seconds, wake, withdraw
 from gossip.upstream import reset
 
 Read = TypeVar("Read")  # what a message says, once it is read
 
 MAX_RPC_BYTES: Final = 1 << 20
-READ_BYTES: Final = 64 * 1024
-MAX_LENGTH_BYTES: Final = 5
 SEQNO_BYTES: Final = 8
 KEY_BYTES: Final = 32
 ENVELOPE_BYTES: Final = 512
@@ -51,21 +48,13 @@ SEEN_SECONDS: Final = 120  # a record that comes again later is known by its id 
 OWN_RECORD_SECONDS: Final = 5.0
 MAX_CACHED_RECORDS: Final = 2000
 
-ANNOUNCE_EVERY: Final = 3  # heartbeats
 
 # What one peer may send: a message, a control entry, IDS_A_PIECE ids or PIECE_BYTES are one piece. An honest peer in a
 # swarm with 100 records a second sends a few hundred pieces a second; who sends more is read more slowly. CHECKS are
 # the messages of one peer that are new and worth a signature check; what is above is left to history exchange.
 PIECES: Final = Rate(burst=2000, per_second=1000)
 CHECKS: Final = Rate(burst=1000, per_second=300)
-PIECE_BYTES: Final = 1024
-IDS_A_PIECE: Final = 10
 MAX_STREAMS_OF_A_PEER: Final = 4
-MAX_SUBSCRIPTIONS: Final = 16
-MAX_CONTROL_ENTRIES: Final = 256
-MAX_IDS_PER_RPC: Final = 5000
-ANSWER_BYTES: Final = 512 * 1024
-ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
 
 def _install() -> None:
@@ -103,43 +92,6 @@ def _own_record(host: Any) -> tuple[bytes, bool]:
 def forget_own_record(host: BasicHost) -> None:
     """Build the signed peer record anew: the listen addresses have changed."""
     host.__dict__.pop("_arnode_own_record", None)
-
-
-class Frames:
-    """The RPCs of a stream, cut from large pieces of it.
-
-    Symptom: each of the three or four small reads of an RPC sends its own window update, and its length is read byte
-    by byte; 4.4 ms of CPU time per delivered message instead of 2.8.
-    """
-
-    def __init__(self, stream: INetStream, max_bytes: int) -> None:
-        self._stream = stream.muxed_stream if isinstance(stream, NetStream) else stream
-        self._max_bytes = max_bytes
-        self._held = bytearray()
-
-    async def next(self) -> bytes:
-        """The next RPC. Raises StreamEOF at the end, MessageTooLarge and ParseError for what no peer should send."""
-        while (found := self._find()) is None:
-            try:
-                self._held += await self._stream.read(READ_BYTES)
-            except MuxedStreamEOF as error:
-                raise StreamEOF from error
-        start, end = found
-        frame = bytes(self._held[start:end])
-        del self._held[:end]
-        return frame
-
-    def _find(self) -> tuple[int, int] | None:
-        """Where the first RPC that is held begins and ends, if it is whole."""
-        head = bytes(self._held[:MAX_LENGTH_BYTES])
-        size, start = decode_varint_with_size(head)
-        if not start or head[start - 1] & 0x80:
-            if len(head) == MAX_LENGTH_BYTES:
-                raise ParseError(f"a length of more than {MAX_LENGTH_BYTES} bytes")
-            return None
-        if size > self._max_bytes:
-            raise MessageTooLarge(f"{size} bytes at once, of at most {self._max_bytes}")
-        return (start, start + size) if len(self._held) >= start + size else None
 
 
 class _Queues(dict[ID, RpcQueue]):
@@ -242,7 +194,7 @@ class Flood(Pubsub, Generic[Read]):
             rpc = rpc_pb2.RPC()
             data = await frames.next()
             rpc.ParseFromString(data)
-            delay = pieces.owe(trio.current_time(), _pieces_of(rpc) + len(data) // PIECE_BYTES)
+            delay = pieces.owe(trio.current_time(), pieces_of(rpc, len(data)))
             if delay:
                 await trio.sleep(delay)
             _consume_record_once(rpc, self.host, peer)
@@ -331,16 +283,6 @@ class Flood(Pubsub, Generic[Read]):
         return True
 
 
-def _pieces_of(rpc: rpc_pb2.RPC) -> int:
-    """How many pieces there are in an RPC. Raises DecodeError for one that no honest peer sends."""
-    control = rpc.control
-    entries = len(control.ihave) + len(control.iwant) + len(control.graft) + len(control.prune) + len(control.idontwant)
-    ids = sum(len(entry.messageIDs) for part in (control.ihave, control.iwant, control.idontwant) for entry in part)
-    if len(rpc.subscriptions) > MAX_SUBSCRIPTIONS or entries > MAX_CONTROL_ENTRIES or ids > MAX_IDS_PER_RPC:
-        raise DecodeError(f"{len(rpc.subscriptions)} subscriptions, {entries} control entries and {ids} ids at once")
-    return 1 + len(rpc.publish) + len(rpc.subscriptions) + entries + ids // IDS_A_PIECE
-
-
 def _signed(msg: rpc_pb2.Message) -> bool:
     """Whether the author, whose Ed25519 key is in its peer id, signed the message.
 
@@ -356,128 +298,3 @@ def _signed(msg: rpc_pb2.Message) -> bool:
     except CryptoError:
         return False
     return True
-
-
-class Router(GossipSub):
-    """GossipSub 1.1 that keeps a mesh whole. Version 1.1 is offered alone: 1.2 doubles the cost by an IDONTWANT each.
-
-    - Symptom: the default heartbeat is 120 s, own messages above 10 per second are dropped as spam, and "adaptive
-      gossip" stretches the heartbeat further.
-    - Symptom: a full mesh is pruned in the order of a set, which all nodes share: islands form.
-    - Symptom: peers in GRAFT backoff get no IHAVE, so what the mesh loses stays lost. And those who get it get every
-      message's id in several heartbeats, though they may have announced it themselves. Now all peers outside the
-      mesh get each id once, in every third heartbeat, if they have not shown that they know it.
-    - Symptom: own messages go to the mesh only, which may be empty in the first seconds.
-    - Symptom: a PRUNE of the heartbeat carries no backoff, so the pruned peer comes back at once.
-    - Symptom: control messages for topics nobody has here raise KeyError with peer exchange on, and fill tables
-      without bound; peers offered in a PRUNE are dialled inside the read loop. Peer exchange is ours (gossip/peers.py).
-    - Symptom: forwarding a message makes and copies an RPC for each peer, rebuilds and adds a signed peer record of 200
-      bytes to each, scores each peer (with thresholds of minus infinity: in vain), keeps the message for peers who have
-      not subscribed yet (who get it again from the cache when they do), and lets a list of recent deliveries grow that
-      is never trimmed when adaptive gossip is off.
-    - Symptom: an IWANT that names one message twenty thousand times is answered with twenty thousand copies.
-    """
-
-    def __init__(self, heartbeat: float = 1.0) -> None:
-        super().__init__(
-            [PROTOCOL_ID_V11],
-            degree=4,
-            degree_low=3,
-            degree_high=6,
-            gossip_window=ANNOUNCE_EVERY,
-            gossip_history=12,
-            heartbeat_interval=heartbeat,  # type: ignore[arg-type]
-            adaptive_gossip_enabled=False,
-            spam_protection_enabled=False,
-            do_px=False,
-        )
-        self.scorer = None
-        self.beats = 0
-        self._answers: Buckets[ID] = Buckets(ANSWERS)
-
-    def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
-        members = list(self.mesh.get(topic, ()))
-        return random.sample(members, max(0, min(num_to_prune, len(members))))
-
-    def _handle_topic_heartbeat(
-        self,
-        topic: str,
-        current_peers: set[ID],
-        is_fanout: bool = False,
-        peers_to_gossip: defaultdict[ID, dict[str, list[bytes]]] | None = None,
-    ) -> tuple[set[ID], bool]:
-        if peers_to_gossip is None or self.pubsub is None:
-            return super()._handle_topic_heartbeat(topic, current_peers, is_fanout, peers_to_gossip)
-        if self.beats % ANNOUNCE_EVERY == 0:
-            ids = self.mcache.window(topic)
-            for peer in self.pubsub.peer_topics.get(topic, set()) - current_peers:
-                queue = self.pubsub.peer_queues.get(peer)
-                unknown = [] if queue is None else [message_id for message_id in ids if not has(queue, message_id)]
-                if unknown:
-                    peers_to_gossip[peer][topic] = unknown
-        return current_peers, False
-
-    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
-        """Forward a message that was found good, or send one's own."""
-        self.mcache.put(pubsub_msg)
-        message_id, piece = pubsub_msg.from_id + pubsub_msg.seqno, piece_of(pubsub_msg)
-        queues = {} if self.pubsub is None else self.pubsub.peer_queues
-        for peer in self._get_peers_to_send(pubsub_msg.topicIDs, msg_forwarder, ID(pubsub_msg.from_id)):
-            if peer in queues:
-                offer(queues[peer], message_id, piece)
-
-    def _get_peers_to_send(
-        self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
-    ) -> Iterable[ID]:
-        peers: set[ID] = set()
-        for topic in topic_ids:
-            peers |= self.mesh.get(topic, set())
-            if self.pubsub is not None and msg_forwarder == self.pubsub.my_id:
-                peers |= self.pubsub.peer_topics.get(topic, set())
-        return peers - {msg_forwarder, origin}
-
-    async def _emit_control_msgs(
-        self,
-        peers_to_graft: dict[ID, list[str]],
-        peers_to_prune: dict[ID, list[str]],
-        peers_to_gossip: dict[ID, dict[str, list[bytes]]],
-    ) -> None:
-        self.beats += 1
-        for peer, topics in peers_to_prune.items():
-            for topic in topics:
-                self._add_back_off(peer, topic, False)
-                await self.emit_prune(topic, peer, False, False)
-        await super()._emit_control_msgs(peers_to_graft, {}, peers_to_gossip)
-
-    async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
-        if graft_msg.topicID in self.mesh:
-            await super().handle_graft(graft_msg, sender_peer_id)
-
-    async def handle_prune(self, prune_msg: rpc_pb2.ControlPrune, sender_peer_id: ID) -> None:
-        if prune_msg.topicID in self.mesh:
-            del prune_msg.peers[:]
-            prune_msg.backoff = min(prune_msg.backoff, 600)
-            await super().handle_prune(prune_msg, sender_peer_id)
-
-    async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
-        if ihave_msg.topicID in self.mesh:
-            queue = None if self.pubsub is None else self.pubsub.peer_queues.get(sender_peer_id)
-            if queue is not None:
-                for name in ihave_msg.messageIDs:
-                    withdraw(queue, safe_bytes_from_hex(name) or b"")
-            await super().handle_ihave(ihave_msg, sender_peer_id)
-
-    async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
-        named = list(dict.fromkeys(iwant_msg.messageIDs))
-        del iwant_msg.messageIDs[:]
-        size = 0
-        for name in named:
-            message_id = safe_bytes_from_hex(name)
-            message = None if message_id is None else self.mcache.get(message_id)
-            if message is not None:
-                size += message.ByteSize()
-                if size > ANSWER_BYTES:
-                    break  # what is left out comes by history exchange
-                iwant_msg.messageIDs.append(name)
-        if size and self._answers.take(sender_peer_id, trio.current_time(), size):
-            await super().handle_iwant(iwant_msg, sender_peer_id)

@@ -19,12 +19,13 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.tools.anyio_service import background_trio_service
 
 from gossip.events import Event, PresenceArrived, Trouble
-from gossip.flood import Flood, Router
+from gossip.flood import Flood
 from gossip.identity import ED25519_PREFIX
 from gossip.intake import Intake, Refused
 from gossip.metrics import Metrics
 from gossip.outgoing import QUEUE_LENGTH
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
+from gossip.router import Router
 from gossip.supervise import reason_of
 from gossip.twin import Twins
 

@@ -1,4 +1,4 @@
-"""What libp2p 0.8.1 gets wrong, mended in one place; GossipSub's half is gossip/flood.py.
+"""What libp2p 0.8.1 gets wrong, mended in one place; GossipSub's half is gossip/flood.py and router.py.
 
 Each class and function here says which symptom it removes; tests/gossip/test_upstream.py shows the symptoms in the bare
 library, so that a release which mends one is noticed and its part of this module can go.

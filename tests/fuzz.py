@@ -14,10 +14,10 @@ from libp2p.security.secure_session import SecureSession
 
 from agent import entries, packed
 from gossip import exchange, invite, negentropy
-from gossip.flood import _pieces_of
 from gossip.frames import ConversationError, Frames
 from gossip.guard import origin_of
 from gossip.host import AddressError, parse_peer_address
+from gossip.incoming import pieces_of
 from gossip.items import Items
 from gossip.record import KINDS, Record, RecordError, decode, parse
 from gossip.wire import LeanYamux
@@ -81,7 +81,7 @@ def gossip(data: bytes) -> None:
     rpc = rpc_pb2.RPC()
     try:
         rpc.ParseFromString(data)
-        assert _pieces_of(rpc) > 0
+        assert pieces_of(rpc, len(data)) > 0
     except DecodeError:
         pass
 

@@ -27,6 +27,7 @@ from gossip.identity import new_identity
 from gossip.network import Tuning, now_ms
 from gossip.quota import RECORD_OVERHEAD, Limits
 from gossip.record import MAX_AHEAD_MS
+from gossip.router import Router
 from tests.gossip import bare
 from tests.gossip.hostile import (
     CONTROL_FLOODS,
@@ -114,11 +115,11 @@ async def test_who_sends_more_pieces_than_an_honest_peer_is_read_more_slowly(
     monkeypatch.setattr(flood, "PIECES", Rate(burst=50, per_second=50))
     read: list[float] = []
 
-    async def note(router: flood.Router, message: rpc_pb2.ControlIHave, sender: ID) -> None:
+    async def note(router: Router, message: rpc_pb2.ControlIHave, sender: ID) -> None:
         await trio.lowlevel.checkpoint()
         read.append(trio.current_time())
 
-    monkeypatch.setattr(flood.Router, "handle_ihave", note)
+    monkeypatch.setattr(Router, "handle_ihave", note)
     async with node(tmp_path / "victim") as victim, stranger_to(victim) as (host, peer):
         stream = await meshsub(host, peer)
         ihave = rpc_pb2.ControlIHave(topicID=RECORDS, messageIDs=[b"00" * 8] * 230)

@@ -1,4 +1,4 @@
-"""Each fault of libp2p's GossipSub that gossip/flood.py mends: the bare one shows it, ours does not."""
+"""Each fault of libp2p's GossipSub that flood.py, router.py and incoming.py mend: the bare one shows it, ours does not."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -20,9 +20,10 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.utils import maybe_consume_signed_record
 
-from gossip import flood
+from gossip import flood, incoming
 from gossip.mesh import topics_of
 from gossip.outgoing import QUEUE_LENGTH, framed
+from gossip.router import Router
 from tests.gossip import bare
 from tests.gossip.nodes import hardened
 
@@ -53,7 +54,7 @@ def members(router_class: Callable[[], GossipSub], count: int = 20) -> tuple[Gos
     for peer in peers:
         router.peer_protocol[peer] = PROTOCOL_ID_V11
     pubsub.peer_topics[RECORDS] = set(peers)
-    if router_class is flood.Router:
+    if router_class is Router:
         pubsub.peer_queues = flood._Queues()
     for peer in peers:
         pubsub.peer_queues[peer] = RpcQueue()
@@ -67,15 +68,15 @@ def bare_router() -> GossipSub:
 
 def test_a_full_mesh_is_pruned_at_random() -> None:
     choices = {}
-    for made in (bare_router, flood.Router):
+    for made in (bare_router, Router):
         router, _, peers = members(made)
         router.mesh[RECORDS] = set(peers)
         choices[made] = {frozenset(router._select_peers_for_pruning(RECORDS, 8)) for _ in range(20)}
     assert len(choices[bare_router]) == 1
-    assert len(choices[flood.Router]) > 10
+    assert len(choices[Router]) > 10
 
 
-@pytest.mark.parametrize(("made", "reached"), [(bare_router, 0), (flood.Router, 17)])
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 0), (Router, 17)])
 def test_peers_in_backoff_hear_of_messages(made: Callable[[], GossipSub], reached: int) -> None:
     router, _, peers = members(made)
     mesh = set(peers[:3])
@@ -91,13 +92,13 @@ def announced(router: GossipSub, heartbeats: int) -> int:
     count = 0
     for _ in range(heartbeats):
         count += sum(len(ids) for topics in router.gossip_heartbeat().values() for ids in topics.values())
-        if isinstance(router, flood.Router):
+        if isinstance(router, Router):
             router.beats += 1
         router.mcache.shift()
     return count
 
 
-@pytest.mark.parametrize(("made", "ids"), [(bare_router, 3 * 3), (flood.Router, 2)])
+@pytest.mark.parametrize(("made", "ids"), [(bare_router, 3 * 3), (Router, 2)])
 async def test_an_id_is_announced_once_and_not_to_who_announced_it(made: Callable[[], GossipSub], ids: int) -> None:
     router, pubsub, peers = members(made, 4)
     knowing = peers[1]
@@ -109,7 +110,7 @@ async def test_an_id_is_announced_once_and_not_to_who_announced_it(made: Callabl
     assert announced(router, 12) == ids
 
 
-@pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (flood.Router, 20)])
+@pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (Router, 20)])
 def test_own_messages_go_to_every_peer_in_the_topic(made: Callable[[], GossipSub], reached: int) -> None:
     router, pubsub, peers = members(made)
     router.mesh[RECORDS] = set(peers[:2])
@@ -117,7 +118,7 @@ def test_own_messages_go_to_every_peer_in_the_topic(made: Callable[[], GossipSub
     assert len(list(router._get_peers_to_send([RECORDS], me, me))) == reached
 
 
-@pytest.mark.parametrize(("made", "backed_off"), [(bare_router, False), (flood.Router, True)])
+@pytest.mark.parametrize(("made", "backed_off"), [(bare_router, False), (Router, True)])
 async def test_a_heartbeat_prune_has_a_backoff(made: Callable[[], GossipSub], backed_off: bool) -> None:
     router, _, peers = members(made)
     await router._emit_control_msgs({}, {peers[0]: [RECORDS]}, {})
@@ -130,14 +131,14 @@ async def _prunes_for_unknown_topics(router: GossipSub, peer: ID) -> int:
     return len(router.back_off)
 
 
-@pytest.mark.parametrize(("made", "entries"), [(bare_router, 100), (flood.Router, 0)])
+@pytest.mark.parametrize(("made", "entries"), [(bare_router, 100), (Router, 0)])
 async def test_prunes_for_unknown_topics_fill_no_table(made: Callable[[], GossipSub], entries: int) -> None:
     router, _, peers = members(made)
     assert await _prunes_for_unknown_topics(router, peers[0]) == entries
 
 
 async def test_peers_named_in_a_prune_are_not_dialled() -> None:
-    router, pubsub, peers = members(flood.Router)
+    router, pubsub, peers = members(Router)
     dialled: list[object] = []
 
     async def dial(info: object) -> None:
@@ -179,7 +180,7 @@ def test_rpcs_are_cut_from_a_stream_however_it_is_divided(rpcs: list[bytes], dat
     pieces = [sent[a:b] for a, b in itertools.pairwise([0, *places, len(sent)]) if a < b]
 
     async def read() -> None:
-        frames = flood.Frames(Pieces(pieces), 300)  # type: ignore[arg-type]
+        frames = incoming.Frames(Pieces(pieces), 300)  # type: ignore[arg-type]
         assert [await frames.next() for _ in rpcs] == rpcs
         with pytest.raises(StreamEOF):
             await frames.next()
@@ -189,7 +190,7 @@ def test_rpcs_are_cut_from_a_stream_however_it_is_divided(rpcs: list[bytes], dat
 
 async def test_several_rpcs_take_one_read() -> None:
     stream = Pieces([framed(b"one") + framed(b"two")])
-    frames = flood.Frames(stream, 100)  # type: ignore[arg-type]
+    frames = incoming.Frames(stream, 100)  # type: ignore[arg-type]
     assert [await frames.next(), await frames.next()] == [b"one", b"two"]
     assert stream.reads == 1
 
@@ -197,4 +198,4 @@ async def test_several_rpcs_take_one_read() -> None:
 @pytest.mark.parametrize(("sent", "error"), [(b"\xff" * 10, ParseError), (framed(bytes(101)), MessageTooLarge)])
 async def test_a_length_that_no_peer_should_send_ends_the_stream(sent: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        await flood.Frames(Pieces([sent]), 100).next()  # type: ignore[arg-type]
+        await incoming.Frames(Pieces([sent]), 100).next()  # type: ignore[arg-type]

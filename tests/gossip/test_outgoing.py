@@ -15,6 +15,7 @@ from libp2p.utils.varint import decode_varint_with_size
 
 from gossip import flood
 from gossip.outgoing import PACKET_BYTES, QUEUE_LENGTH, Outgoing, piece_of
+from gossip.router import Router
 from tests.gossip.nodes import node
 from tests.gossip.test_flood import RECORDS, bare_router, members
 
@@ -68,7 +69,7 @@ def test_control_goes_first_and_a_full_queue_says_so() -> None:
     assert rpc_pb2.RPC.FromString(first[1:]).subscriptions
 
 
-@pytest.mark.parametrize(("made", "copies"), [(bare_router, 20), (flood.Router, 0)])
+@pytest.mark.parametrize(("made", "copies"), [(bare_router, 20), (Router, 0)])
 async def test_forwarding_copies_no_message_for_each_peer(
     made: Callable[[], GossipSub], copies: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +94,7 @@ async def test_forwarding_copies_no_message_for_each_peer(
 
 
 async def test_thirty_thousand_messages_leave_nothing_behind() -> None:
-    router, _, peers = members(flood.Router)
+    router, _, peers = members(Router)
     router.mesh[RECORDS] = set(peers)
     for number in range(30_000):
         await router.publish(peers[0], message(number))
