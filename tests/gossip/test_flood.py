@@ -1,4 +1,4 @@
-"""Each fault of libp2p's GossipSub that flood.py, router.py and incoming.py mend: the bare one shows it, ours does not."""
+"""Faults of libp2p's GossipSub that flood.py, router.py and incoming.py mend: the bare one shows each, ours none."""
 
 import itertools
 from collections.abc import Callable, Iterable
