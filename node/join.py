@@ -34,7 +34,7 @@ from gossip.events import (
 from gossip.host import parse_peer_address
 from gossip.identity import Identity, load_or_create
 from gossip.log import LogDamaged
-from gossip.network import Network, open_network
+from gossip.network import Network, now_ms, open_network
 from gossip.record import Record
 from gossip.stamp import Stamps
 from gossip.supervise import alone, supervise
@@ -45,7 +45,7 @@ from node.membership import DEFAULT_SWARM, Membership, Wish, load_membership, re
 from node.outbox import Outbox
 from node.own import OwnRecords
 from node.repair import complete, repair_log
-from node.research import Research, now_ms
+from node.research import Research
 from node.running import announced
 from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
@@ -256,7 +256,7 @@ class _Node:
             for name, run in (
                 ("network events", self._hear),
                 ("own records", self.outbox.run),
-                ("presence", self.research.keep_saying),
+                ("presence", self.research.claims.keep_saying),
             ):
                 nursery.start_soon(supervise, name, run, self.trouble)
             if self.options.research:
@@ -345,7 +345,7 @@ class _Node:
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
         if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
-            self.research.note_claim(Claim(record.author, presence.claim, presence.expires_ms))
+            self.research.claims.note(Claim(record.author, presence.claim, presence.expires_ms))
 
     async def _do_research(self) -> None:
         state, home = self.state, self.state.home

@@ -21,12 +21,12 @@ from agent.discoveries import Discovery
 from agent.evidence import Experiment, new_values
 from agent.notebook import Notebook
 from gossip.log import Log
+from gossip.network import now_ms
 from gossip.supervise import alone
 from node.events import Event, count, from_json
 from node.feed import Feed
 from node.home import Home, open_home
 from node.join import task_reference
-from node.research import now_ms
 from node.state import DEFAULT_TASK
 from trainer.device import detect, own_cores
 from trainer.slots import shares

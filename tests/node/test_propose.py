@@ -14,11 +14,12 @@ from agent.entries import Entry, Result, write
 from agent.proposal import Proposal
 from agent.search import Search
 from gossip.identity import load_or_create, new_identity
+from gossip.network import now_ms
 from node.events import Event
 from node.export import export
 from node.look import show_record
 from node.propose import ProposeError, propose, waiting_proposals
-from node.research import Research, now_ms
+from node.research import Research
 from node.run import RunError, run_trials
 from node.state import State, open_state
 from node.trials import Trials

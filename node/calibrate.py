@@ -1,0 +1,64 @@
+"""A calibration: one recipe on several seeds of this node's own, so that the noise is known."""
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from agent.entries import BudgetBody, Calibration
+from agent.judge import MAX_SEEDS
+from agent.notebook import Notebook
+from agent.packed import recipe_body
+from gossip.supervise import alone
+from node.experiment import seed_of
+from node.trials import Trials
+from trainer.device import Device
+from trainer.recipe import Recipe, recipe_id
+from trainer.trial import Progress, Trial
+
+CALIBRATION_SEEDS: Final = 2
+
+
+async def run_calibration(
+    recipe: Recipe,
+    *,
+    me: bytes,
+    notebook: Notebook,
+    trials: Trials,
+    device: Device,
+    on_trial: Callable[[Trial], None],
+    on_progress: Callable[[Progress], None],
+) -> Calibration | None:
+    """Run the recipe on CALIBRATION_SEEDS new seeds, and return the body of the record; None where a trial failed."""
+    task = trials.task
+    values: dict[str, float] = {}
+    seconds = 0.0
+    known = notebook.values(recipe_id(recipe))
+    # the seeds that experiments on this recipe use, so that these trials serve them too
+    seeds = [seed for seed in (seed_of(me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
+
+    async def run(seed: int) -> None:
+        nonlocal seconds
+        trial = await trials.run(recipe, seed, on_progress)
+        on_trial(trial)
+        seconds += trial.seconds
+        if trial.value is not None:
+            values[str(seed)] = trial.value
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for seed in seeds[:CALIBRATION_SEEDS]:
+                nursery.start_soon(run, seed)  # those for which there is no room wait
+    except BaseExceptionGroup as group:
+        raise alone(group) from None
+    if len(values) < CALIBRATION_SEEDS:
+        return None
+    return Calibration(
+        recipe=recipe_body(recipe),
+        values=values,
+        budget=BudgetBody(kind=task.budget.kind, amount=task.budget.amount),
+        device_class=device.device_class,
+        device=device.name,
+        seconds=seconds,
+        versions=device.software,
+    )

@@ -1,0 +1,142 @@
+"""What to do next: an experiment that was cut short, a person's proposal, or what the policy picks, as a plan.
+
+Nothing is run here. The policy decides, a proposer has the idea; what cannot be tested on this node is told.
+"""
+
+import random
+from typing import Final, TypeAlias
+
+import trio
+
+from agent.best import Code
+from agent.packed import check_fits
+from agent.policy import Calibrate, Explore, Replicate, choose
+from agent.proposal import NothingLeft, Proposal
+from agent.search import Search
+from gossip.network import now_ms
+from node.claims import Claims
+from node.events import change_text
+from node.experiment import Plan, load_plan
+from node.propose import waiting_proposals
+from node.state import State
+from node.told import Told
+from node.trials import Trials
+from trainer.errors import TrainerError
+from trainer.merge import lines_changed
+from trainer.recipe import Change, apply_change, change_between
+
+NOTHING_LEFT_SECONDS: Final = 60.0
+
+Step: TypeAlias = Plan | Calibrate
+"""What the research loop can do next."""
+
+
+def accepted(trials: Trials) -> Code:
+    """Whose edited code is run here."""
+    if trials.accepts_code(own=True) is not None:
+        return "none"
+    return "own" if trials.accepts_code(own=False) is not None else "all"
+
+
+def in_words(change: Change) -> str:
+    """The change as the feed shows it."""
+    return change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
+
+
+class Planner:
+    """Plans for one node. rng: its stream of randomness."""
+
+    def __init__(self, state: State, trials: Trials, claims: Claims, told: Told, rng: random.Random) -> None:
+        self.state = state
+        self.trials = trials
+        self.claims = claims
+        self.told = told
+        self.rng = rng
+        self.search = Search(seed=rng.getrandbits(31))
+
+    async def next(self) -> Step | None:
+        """The next thing to do; None where an idea came to nothing, and the next call has another."""
+        return self._left_open() or self._proposed() or await self._chosen()
+
+    def _left_open(self) -> Plan | None:
+        """The experiment that a killed node was running, unless its record was written after all."""
+        plan = load_plan(self.state.home.experiment, self.state.task)
+        if plan is None or plan.parent != self.state.notebook.best() or self.state.notebook.was_tried(plan.candidate):
+            return None
+        edited = plan.candidate.files != plan.parent.files
+        return None if edited and self.trials.accepts_code(own=plan.replicates is None) else plan
+
+    def _proposed(self) -> Plan | None:
+        """What this node's person proposed, on its best recipe; what cannot be tested is told and dropped."""
+        notebook, task = self.state.notebook, self.state.task
+        for waiting in waiting_proposals(self.state.home, task):
+            if waiting.change.edits and (why_not := self.trials.accepts_code(own=True)):
+                if self.told.first(waiting.path.name):
+                    self.told.trouble("research", f"a proposal waits: {why_not}")
+                continue
+            best = notebook.best()
+            try:
+                candidate = apply_change(task, best, waiting.change)
+                check_fits(best, candidate, change_between(task, best, candidate))
+            except TrainerError as error:
+                self.told.trouble("proposal", f"it cannot be tested on this node's best recipe: {error}")
+                waiting.path.unlink(missing_ok=True)
+                continue
+            if candidate == best or notebook.was_tried(candidate):
+                self.told.trouble("proposal", "it was tested already, or is held by this node's best recipe")
+                waiting.path.unlink(missing_ok=True)
+                continue
+            return Plan(best, candidate, waiting.hypothesis, "person", proposal=waiting.path)
+        return None
+
+    async def _chosen(self) -> Step | None:
+        """What the policy picks."""
+        notebook = self.state.notebook
+        self._tell_misfits()
+        match choose(notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng):
+            case Calibrate() as calibrate:
+                return calibrate
+            case Replicate(found):
+                finder = self.state.alias(found.author)
+                return Plan(
+                    notebook.best(),
+                    notebook.onto_best(found),
+                    f"what {finder} found holds on this node's best recipe too",
+                    "replication",
+                    inspired_by=(found.record_id,),
+                    replicates=found.record_id,
+                )
+            case Explore():
+                return await self._idea()
+
+    async def _idea(self) -> Plan | None:
+        """What the proposer wants to try."""
+        avoid = [claim.change for claim in self.claims.live()]
+        try:
+            proposal = self.search.propose(self.state.notebook, self.state.task, avoid=avoid)
+        except NothingLeft as nothing:
+            self.told.trouble("search", str(nothing))
+            await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something to replicate
+            return None
+        await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
+        return self._plan_of(proposal)
+
+    def _plan_of(self, proposal: Proposal) -> Plan | None:
+        """An idea as a plan; None, and the reason is told, for an edit that cannot be tested here."""
+        notebook = self.state.notebook
+        why_not = self.trials.accepts_code(own=True) if proposal.edits else None
+        try:
+            candidate = notebook.on_best(proposal.change, proposal.edits)
+        except TrainerError as error:
+            why_not = str(error)
+        if why_not:
+            self.told.trouble(proposal.proposer, f"its edit cannot be tested: {why_not}")
+            return None
+        return Plan(notebook.best(), candidate, proposal.hypothesis, proposal.proposer, proposal.inspired_by)
+
+    def _tell_misfits(self) -> None:
+        """Say once of each code change of peers why it is not tried on the best recipe as it is."""
+        for found, why in self.state.notebook.misfits():
+            if self.told.first(f"{found.record_id.hex()} {why}"):
+                finder = self.state.alias(found.author)
+                self.told.note(f"not tried, though {finder} kept it: {in_words(found.change)}: {why}")
