@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.discoveries import Discovery
+from agent.entries import kept
 from agent.evidence import Experiment
 from trainer.task import Metric
 
@@ -46,7 +47,7 @@ def board(
                 seeds=len(values),
                 changes=len(best.candidate.knobs) + len(best.candidate.files) if best else 0,
                 experiments=len(theirs),
-                keeps=sum(experiment.verdict == "keep" for experiment in theirs),
+                keeps=sum(kept(experiment.verdict) for experiment in theirs),
                 confirmed=confirmed.count(author),
                 last_ms=max(experiment.moment[0] for experiment in theirs),
             )

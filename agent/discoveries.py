@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from agent.entries import Verdict
+from agent.entries import Verdict, kept
 from agent.evidence import Experiment, NewValues
 from trainer.knobs import Scalar
 from trainer.recipe import Change
@@ -21,9 +21,10 @@ Status = Literal["open", "confirmed", "refuted"]
 class Discovery:
     """A change that an author kept without having it from someone else. Identical changes of several finders are one.
 
-    record_id, author, time_ms, change, effect: of the earliest such keep; effect as published, in the metric's unit.
-    finders: all who kept it on their own idea. replications: the verdict of every other author's test, a keep if they
-    ever kept it, else their latest. adopters: all who kept it. expected: median of the authors' latest effects.
+    record_id, author, time_ms, change, effect, simpler: of the earliest such keep; effect as published, in the metric's
+    unit; simpler: it was kept as simpler and no worse, rather than as better.
+    finders: all who kept it on their own idea. replications: the verdict of every other author's test, how they kept it
+    if they ever did, else their latest. adopters: all who kept it. expected: median of the authors' latest effects.
     status: confirmed if kept by the author and two others; refuted if two others discarded it and no other kept it.
     """
 
@@ -32,6 +33,7 @@ class Discovery:
     time_ms: int
     change: Change
     effect: float
+    simpler: bool
     expected: float
     finders: tuple[bytes, ...]
     replications: tuple[tuple[bytes, Verdict], ...]
@@ -62,7 +64,7 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
     verdicts = {author: _verdict(theirs) for author, theirs in sorted(by_author.items())}
     latest = [effects[-1] for theirs in by_author.values() if (effects := _effects(theirs))]
     others = {author: verdict for author, verdict in verdicts.items() if author != first.author}
-    adopters = tuple(author for author, verdict in verdicts.items() if verdict == "keep")
+    adopters = tuple(author for author, verdict in verdicts.items() if kept(verdict))
     discarded = sum(verdict == "discard" for verdict in others.values())
     status: Status = "open"
     if len(adopters) >= CONFIRMING_AUTHORS:
@@ -75,6 +77,7 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
         time_ms=first.moment[0],
         change=first.change,
         effect=first.result.effect or 0.0,
+        simpler=first.verdict == "simpler",
         expected=statistics.median(latest),
         finders=tuple(sorted({test.author for test in ordered if _is_find(test)})),
         replications=tuple(others.items()),
@@ -96,7 +99,7 @@ def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:
 
 def settled(own_tests: Sequence[Experiment]) -> bool:
     """Whether a node's own tests of a change need no further one: a clear verdict, or no more attempts."""
-    return any(test.verdict in ("keep", "discard") for test in own_tests) or len(own_tests) >= ATTEMPTS
+    return any(kept(test.verdict) or test.verdict == "discard" for test in own_tests) or len(own_tests) >= ATTEMPTS
 
 
 def credibility(held: int, failed: int) -> float:
@@ -105,11 +108,11 @@ def credibility(held: int, failed: int) -> float:
 
 
 def _is_find(test: Experiment) -> bool:
-    return test.verdict == "keep" and test.result.replicates is None
+    return kept(test.verdict) and test.result.replicates is None
 
 
 def _verdict(tests: Sequence[Experiment]) -> Verdict:
-    return "keep" if any(test.verdict == "keep" for test in tests) else tests[-1].verdict
+    return next((test.verdict for test in tests if kept(test.verdict)), tests[-1].verdict)
 
 
 def _effects(tests: Sequence[Experiment]) -> list[float]:

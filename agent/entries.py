@@ -26,7 +26,12 @@ MAX_PACKED_BYTES: Final = 48 * 1024  # of the files and edits of one recipe or r
 
 Packed = Annotated[bytes, Field(max_length=MAX_PACKED_BYTES)]
 
-Verdict = Literal["keep", "discard", "inconclusive", "crash"]
+Verdict = Literal["keep", "simpler", "discard", "inconclusive", "crash"]
+
+
+def kept(verdict: Verdict) -> bool:
+    """Whether the candidate became its author's best recipe: it is better, or simpler and no worse."""
+    return verdict in ("keep", "simpler")
 
 
 class Body(BaseModel):
@@ -82,7 +87,7 @@ class Result(Body):
     and texts put back.
     effect: improvement over the parent in the metric's unit, positive is better; interval: its lower and upper bound.
     program: SHA-256 of the candidate's materialised files. seconds: wall time of the experiment's trials. tokens,
-    steps, parameters, peak_memory_mb: of the candidate's first trial.
+    steps, parameters, peak_memory_mb: of the candidate's first trial; parent_parameters: of the parent's.
     """
 
     candidate: RecipeBody
@@ -102,6 +107,7 @@ class Result(Body):
     tokens: NonNegativeInt = 0
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt = 0
+    parent_parameters: NonNegativeInt = 0
     peak_memory_mb: NonNegative = 0.0
     versions: Annotated[dict[Line, Line], Field(max_length=32)] = {}
     program: Id
@@ -112,11 +118,13 @@ class Result(Body):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        if self.verdict == "keep":
-            if self.effect is None or self.effect <= 0:
-                raise ValueError("a keep without a positive effect")
+        if self.verdict == "keep" and (self.effect is None or self.effect <= 0):
+            raise ValueError("a keep without a positive effect")
+        if kept(self.verdict):
+            if self.effect is None:
+                raise ValueError("kept without an effect")
             if not any(pair.candidate is not None and pair.parent is not None for pair in self.pairs):
-                raise ValueError("a keep without a pair of values on one seed")
+                raise ValueError("kept without a pair of values on one seed")
         if len({pair.seed for pair in self.pairs}) != len(self.pairs):
             raise ValueError("a seed stands twice")
         if self.interval is not None and self.interval[0] > self.interval[1]:

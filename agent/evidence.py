@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from agent.entries import Calibration, RecipeBody, Result, Verdict
+from agent.entries import Calibration, RecipeBody, Result, Verdict, kept
 from agent.packed import change_of, files_of
 from gossip.record import Record
 from trainer.errors import TrainerError
@@ -141,7 +141,7 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
         if pair.candidate is not None and pair.parent is not None
     ]
     effect = math.fsum(improvements) / len(improvements) if improvements else None
-    if result.verdict == "keep" and (effect is None or effect <= 0):
+    if kept(result.verdict) and (effect is None or (result.verdict == "keep" and effect <= 0)):
         return None
     integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
     moment = (record.time_ms, record.id)

@@ -13,7 +13,7 @@ from agent.best import Best, Code, latest_run
 from agent.board import BoardRow, board
 from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
 from agent.effects import PooledEffect, pool_effects
-from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, read_if_known
+from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, kept, read_if_known
 from agent.evidence import (
     MAX_VALUE,
     Experiment,
@@ -24,6 +24,7 @@ from agent.evidence import (
     read_experiment,
     read_recipe,
 )
+from agent.judge import smallest_worth
 from agent.noise import Noise, PairedNoise, Spread, paired, pool
 from gossip.record import Record
 from trainer.errors import RecipeError
@@ -94,7 +95,7 @@ class Notebook:
         self._by_change[experiment.new_values].append(experiment)
         for knob, (_, new) in experiment.change.knobs.items():
             self._by_setting[(knob, new)].append(experiment)
-        if experiment.verdict == "keep":
+        if kept(experiment.verdict):
             before = self._latest_keeps.get(experiment.author, experiment)
             self._latest_keeps[experiment.author] = max(before, experiment, key=lambda e: e.moment)
             if experiment.author == self.me:
@@ -177,7 +178,7 @@ class Notebook:
         if self._code == "all":
             self._best = Best(self.task, self._latest_keeps.get(self.me))
         else:
-            keeps = [test for test in self.experiments(self.me) if test.verdict == "keep"]
+            keeps = [test for test in self.experiments(self.me) if kept(test.verdict)]
             self._best = Best(self.task, latest_run(keeps, self._code))
 
     def on_best(self, change: Mapping[str, Scalar], edits: Mapping[str, str] | None = None) -> Recipe:
@@ -248,7 +249,7 @@ class Notebook:
     def credibility(self, author: bytes) -> float:
         """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
         tests = self._own_tests().get(author, [])
-        return credibility(tests.count("keep"), tests.count("discard"))
+        return credibility(sum(map(kept, tests)), tests.count("discard"))
 
     def _own_tests(self) -> dict[bytes, list[Verdict]]:
         """Finder -> this node's verdicts on what they found."""
@@ -306,15 +307,17 @@ class Notebook:
     def gain(self, discovery: Discovery) -> float:
         """The improvement over this node's best recipe that a discovery promises if it holds, in the metric's unit.
 
+        Being simpler is worth as much as the smallest effect worth having.
         Where this node has moved a knob away from what the finder started from, its own gain on that knob is lost.
         """
         mine = values(self.task, self.best())
         moved = [(knob, mine[knob]) for knob, (old, _) in discovery.change.knobs.items() if mine[knob] != old]
-        return discovery.expected - sum(self._own_gain(setting) for setting in moved)
+        worth = smallest_worth(self.noise()) if discovery.simpler else 0.0
+        return max(discovery.expected, worth) - sum(self._own_gain(setting) for setting in moved)
 
     def _own_gain(self, setting: KnobSetting) -> float:
-        kept = [e for e in self._by_setting.get(setting, ()) if e.author == self.me and e.verdict == "keep"]
-        latest = max(kept, key=lambda experiment: experiment.moment, default=None)
+        keeps = [e for e in self._by_setting.get(setting, ()) if e.author == self.me and kept(e.verdict)]
+        latest = max(keeps, key=lambda experiment: experiment.moment, default=None)
         return (latest.effect or 0.0) / len(latest.change) if latest else 0.0
 
     # Authors

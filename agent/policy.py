@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from agent.discoveries import Discovery
+from agent.entries import kept
 from agent.evidence import claim_of
 from agent.notebook import Notebook
 from trainer.knobs import Scalar
@@ -122,7 +123,7 @@ def chance(notebook: Notebook, discovery: Discovery) -> float:
     credit = notebook.credibility(discovery.author)
     held, failed = PRIOR_TESTS * credit, PRIOR_TESTS * (1 - credit)
     for author, verdict in discovery.replications:
-        if verdict == "keep":
+        if kept(verdict):
             held += notebook.credibility(author)
         elif verdict == "discard":
             failed += notebook.credibility(author)

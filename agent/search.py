@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
+from agent.entries import kept
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
 from agent.sampler import Move, heights, options, sample
@@ -117,7 +118,7 @@ def _tests(notebook: Notebook) -> dict[str, list[Tried]]:
             effect = None if experiment.verdict == "crash" else experiment.effect
             move = Move(old, new, effect, max(experiment.seeds, 1))
             distance = _distance(best, experiment.parent, knob)
-            tests[knob].append(Tried(move, distance, experiment.verdict == "keep"))
+            tests[knob].append(Tried(move, distance, kept(experiment.verdict)))
     return tests
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from agent.entries import kept
 from agent.evidence import Experiment
 from agent.notebook import Notebook
 from agent.span import Span
@@ -38,7 +39,7 @@ def _why(
 ) -> tuple[str, list[Experiment]]:
     """The reason, and the experiments on this knob alone that it rests on."""
     near = [e for e in about if _near(knob, e.change.knobs[knob.name][1], new)]
-    keeps = [e for e in near if e.verdict == "keep"]
+    keeps = [e for e in near if kept(e.verdict)]
     if keeps and _near(knob, current, new):
         return f"fine tuning around what {_nodes(keeps)} kept", keeps
     if keeps:
@@ -53,7 +54,7 @@ def _why(
         tested = near[-1].change.knobs[knob.name][1]
         what = "it" if tested == new else show(tested)
         return f"{what} {_found(notebook, near[-1])}, on another recipe", near
-    left = [e for e in about if e.verdict == "keep" and e.change.knobs[knob.name][0] == new]
+    left = [e for e in about if kept(e.verdict) and e.change.knobs[knob.name][0] == new]
     if left:
         return f"given up for {show(left[-1].change.knobs[knob.name][1])}, but on another recipe", left
     if about and Span.of(knob):

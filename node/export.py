@@ -7,7 +7,7 @@ record, the seeds and the values, so that a stranger can repeat them.
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from agent.entries import Result, read, read_if_known
+from agent.entries import Result, kept, read, read_if_known
 from agent.packed import edit_sizes, files_of
 from gossip.record import Record
 from node.archive import to_line
@@ -131,7 +131,7 @@ def _records(state: State, what: str) -> Iterator[Record]:
     if what == "all":
         yield from _by_time(state)
     elif what == "kept":
-        yield from (record for record, result in _results(state) if result.verdict == "keep")
+        yield from (record for record, result in _results(state) if kept(result.verdict))
     elif what == "best":
         record = state.best_record()
         if record is not None:
@@ -168,12 +168,12 @@ def _tsv(state: State, what: str) -> str:
             if parent is None:
                 continue  # nothing to compare with until a parent's trial gave a value
             rows.append(_row(BASELINE_COMMIT, parent, result.peak_memory_mb, "keep", "baseline"))
-        if result.verdict == "keep" or what == "all":
+        if kept(result.verdict) or what == "all":
             commit, text = record.id.hex()[:7], change_text(result.change, edit_sizes(state.task, result))
             if value is None:
                 rows.append(_row(commit, 0.0, 0.0, "crash", text))
             else:
-                status = "keep" if result.verdict == "keep" else "discard"
+                status = "keep" if kept(result.verdict) else "discard"
                 rows.append(_row(commit, value, result.peak_memory_mb, status, text))
     if not rows:
         raise ExportError("this node has finished no experiment yet, so there is no results.tsv")

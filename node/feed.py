@@ -13,18 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from agent.entries import kept
 from gossip.database import FULL_DISK
 from node.events import Event, change_text, count, number, percent, printable, value_text
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
     "keep": ("★", "discovery", "bold green"),
+    "simpler": ("☆", "simpler", "bold green"),
     "discard": ("·", "no gain", "dim"),
     "inconclusive": ("~", "unclear", "dim yellow"),
     "crash": ("✗", "crash", "red"),
 }
 REPLICATIONS: Final = {
     "keep": ("✔", "adopted", "bold cyan"),
+    "simpler": ("✔", "simpler", "bold cyan"),
     "discard": ("·", "not here", "magenta"),
     "inconclusive": ("~", "unclear", "dim yellow"),
     "crash": ("✗", "crash", "red"),
@@ -80,10 +83,10 @@ def _result(event: Event) -> Body:
     mark, word, style = (REPLICATIONS if data["replicates"] else VERDICTS)[data["verdict"]]
     figures = []
     if data["value"] is not None and data["parent_value"] is not None:
-        kept = data["verdict"] == "keep"
+        adopted = kept(data["verdict"])
         values = f"{value_text(data['parent_value'])} → {value_text(data['value'])}"
-        figures.append(Text(values, "default" if kept else "dim"))
-        figures.append(Text(percent(data["relative"]), "green" if kept else "dim"))
+        figures.append(Text(values, "default" if adopted else "dim"))
+        figures.append(Text(percent(data["relative"]), "green" if adopted else "dim"))
         figures.append(Text(count(len(data["seeds"]), "seed"), "dim"))
     elif data["reason"]:
         figures.append(Text(data["reason"], "red"))

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import psutil
 import trio
 
-from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, read, write
+from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, kept, read, write
 from agent.policy import Claim
 from gossip.addressbook import AddressBook
 from gossip.events import (
@@ -300,7 +300,7 @@ class _Node:
         """Sign, store, tell. The record is on disk before any peer hears of it."""
         task = NO_TASK if isinstance(entry, Profile) else self.state.task.fingerprint
         record = write(self.identity, task, self.stamps.next(now_ms()), entry)
-        if isinstance(entry, Result) and entry.verdict == "keep":
+        if isinstance(entry, Result) and kept(entry.verdict):
             self.adopted += entry.replicates is not None
             self.kept += entry.replicates is None
         await self.outbox.put(record)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agent.entries import read
+from agent.entries import kept, read
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
 from gossip.log import Log
@@ -91,8 +91,8 @@ class State:
 
     def best_record(self) -> Record | None:
         """The record of the experiment that made this node's best recipe; None while that is the baseline."""
-        kept = [test for test in self.notebook.experiments(self.me) if test.verdict == "keep"]
-        return self.log.get(kept[-1].record_id) if kept else None
+        keeps = [test for test in self.notebook.experiments(self.me) if kept(test.verdict)]
+        return self.log.get(keeps[-1].record_id) if keeps else None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from agent.discoveries import Discovery
+from agent.entries import kept
 from agent.evidence import Experiment, new_values
 from agent.notebook import Notebook
 from gossip.log import Log
@@ -84,7 +85,7 @@ def summarise(task: Task, logs: Sequence[Path], since_ms: int) -> Summary:
         experiments=len(recent),
         discoveries=len(found),
         confirmed=sum(discovery.status == "confirmed" for discovery in found),
-        adoptions=sum(test.verdict == "keep" and test.result.replicates is not None for test in recent),
+        adoptions=sum(kept(test.verdict) and test.result.replicates is not None for test in recent),
         adopted_by_all=len(spreads),
         spread=statistics.median(spreads) if spreads else None,
         baseline=baseline,
@@ -98,7 +99,7 @@ def _first_keeps(discovery: Discovery, tests: Sequence[Experiment]) -> dict[byte
     change = new_values(discovery.change)
     keeps = {discovery.author: discovery.time_ms}
     for test in tests:
-        if test.verdict == "keep" and (test.result.replicates == discovery.record_id or test.new_values == change):
+        if kept(test.verdict) and (test.result.replicates == discovery.record_id or test.new_values == change):
             keeps.setdefault(test.author, test.moment[0])
     return keeps
 

@@ -320,11 +320,27 @@ def test_open_replications_are_those_that_can_still_improve_the_own_best() -> No
     assert [dict(d.new_values) for d in book.open_replications()] == [INIT, {"DEPTH": 4}]
 
 
+def test_what_is_simpler_and_no_worse_is_a_discovery_that_others_replicate_and_adopt() -> None:
+    write = Writer()
+    found = write.test(ANN, INIT, -0.001, "simpler")
+    book = notebook(found, write.test(BOB, INIT, 0.0, "simpler", replicates=found.id))
+    (discovery,) = book.open_replications()
+    assert discovery.simpler
+    assert discovery.adopters == tuple(sorted([ANN.author, BOB.author]))
+    assert 0 < book.gain(discovery) < book.noise().sd
+    book.add(write.test(ME, INIT, 0.0, "simpler", replicates=found.id))
+    assert book.best() == make_recipe(TASK, INIT)
+    assert [d.status for d in book.discoveries()] == ["confirmed"]
+    assert book.open_replications() == []
+    assert book.credibility(ANN.author) > 0.5
+
+
 @pytest.mark.parametrize(
     ("verdicts", "still_open"),
     [
         ([], True),
         (["keep"], False),
+        (["simpler"], False),
         (["discard"], False),
         (["inconclusive"], True),
         (["crash"], True),
