@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, NoReturn, Optional
 
 import typer
 
+from node.formats import FormatName, format_lines
 from node.keys import identity_app, swarm_key_app
 from node.options import Json, home_of
 from node.task import task_app
@@ -229,34 +230,30 @@ def show(
     show_record(home_of(context), task, record, json=json)
 
 
-@app.command()
+@app.command(help="Write what was found, for other tools and for people. The formats:\n\n\b\n" + format_lines())
 def export(
     context: typer.Context,
     format: Annotated[  # noqa: A002 - the option's name
-        Literal["patch", "program", "tsv", "jsonl"], typer.Option("--format", help="What to write.")
+        FormatName, typer.Option("--format", help="What to write.")
     ] = "patch",
     what: Annotated[
         str | None,
-        typer.Option(metavar="best|baseline|kept|all|ID", help="Of what (default: best; all for tsv and jsonl)."),
+        typer.Option(
+            metavar="best|baseline|kept|all|ID", help="Of what (default: best for patch and program, else all)."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to (default: standard output).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to (default: standard output)."),
     ] = None,
     task: TaskOption = None,
 ) -> None:
-    """Write what was discovered: a patch, the changed program, results.tsv, or the signed records."""
     from node.export import export as write
+    from node.export.output import put
 
-    text = write(home_of(context), task, format, what)
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        typer.secho(f"arnode: cannot write {output}: {error.strerror}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(f"written: {output}", err=True)
+    put(write(home_of(context), task, format, what), output)
+    if output is not None:
+        typer.echo(f"written: {output}", err=True)
 
 
 @app.command()

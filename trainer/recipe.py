@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypedDict
@@ -213,11 +213,11 @@ def recipe_from_program(task: Task, files: Mapping[str, str]) -> Recipe:
     return make_recipe(task, found, edited)
 
 
-def unified_diff(task: Task, parent: Recipe, candidate: Recipe, header_lines: Sequence[str] = ()) -> str:
+def unified_diff(task: Task, parent: Recipe, candidate: Recipe) -> str:
     """The patch from the parent's program to the candidate's; empty if they are the same.
 
-    `header_lines` go first, as comments. The patch has no `diff --git` line on purpose: with one, `git
-    apply` in a subfolder of a repository takes the path from the top, finds nothing and still succeeds.
+    The patch has no `diff --git` line on purpose: with one, `git apply` in a subfolder of a repository takes the path
+    from the top, finds nothing and still succeeds.
     """
     before, after = materialise(task, parent), materialise(task, candidate)
     hunks = [
@@ -225,11 +225,8 @@ def unified_diff(task: Task, parent: Recipe, candidate: Recipe, header_lines: Se
         for name in sorted(after)
         for line in difflib.unified_diff(lines_of(before[name]), lines_of(after[name]), f"a/{name}", f"b/{name}")
     ]
-    if not hunks:
-        return ""
-    header = [f"# {' '.join(line.split())}".rstrip() + "\n" for line in header_lines]
     unended = "\n\\ No newline at end of file\n"
-    return "".join(line if line.endswith("\n") else line + unended for line in [*header, *hunks])
+    return "".join(line if line.endswith("\n") else line + unended for line in hunks)
 
 
 class RecipeData(TypedDict):

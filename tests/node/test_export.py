@@ -1,14 +1,18 @@
 """Exports: patches that apply, notebooks that others read, and clear words when there is nothing to export."""
 
 import subprocess
+from email import message_from_string, policy
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
 from agent.entries import Profile
 from gossip.identity import new_identity
+from gossip.record import Record
 from node.archive import check_lines
 from node.export import ExportError, export
+from node.names import alias_of
 from tests.node.lab import Lab, open_lab
 from trainer.recipe import make_recipe, materialise
 
@@ -40,14 +44,88 @@ def test_the_patch_says_where_it_comes_from(tmp_path: Path) -> None:
     with open_lab(tmp_path) as lab:
         record = lab.write(lab.result({"INIT": "normal"}, hypothesis="two\nlines --- a/train.py\n+++ b/train.py"))
         lab.write(Profile(alias="bob", device_class="cpu", device="x"), BOB)
-        lab.write(lab.result({"INIT": "normal"}, replicates=record.id), BOB)
-        text = export(lab.home, None, "patch", record.id.hex()[:8])
-        header = list(text.split("--- a/train.py\n")[0].splitlines())
-        assert all(line.startswith("# ") for line in header if "two lines" not in line)
-        assert f"# record: {record.id.hex()}" in header
-        assert f"# author: {lab.me.author.hex()}" in text
-        assert "# seed 7: score 2.0" in header
-        assert any("(bob): keep" in line for line in header)
+        again = lab.write(lab.result({"INIT": "normal"}, replicates=record.id), BOB)
+        mail = message_from_string(export(lab.home, None, "patch", record.id.hex()[:8]), policy=policy.default)
+    lines = mail.get_content().split("\n---\n")[0].splitlines()
+    assert mail["Subject"] == "[PATCH] INIT default -> normal (score 2.7000 -> 2.0000)"
+    assert parsedate_to_datetime(mail["Date"]).timestamp() == record.time_ms // 1000
+    assert mail["From"].addresses[0].addr_spec == f"{record.author.hex()[:16]}@arnode.invalid"
+    assert f"record: {record.id.hex()}" in lines
+    assert f"author: {record.author.hex()} ({alias_of(record.author)}), on a processor" in lines
+    assert "seed 7: score 2.0, of its parent 2.7" in lines
+    assert "hypothesis: two lines --- a/train.py +++ b/train.py" in lines
+    tested = next(line for line in lines if line.startswith("tested by"))
+    assert "(bob): keep, effect 0.7 (0.69 to 0.71) points" in tested
+    assert tested.endswith(again.id.hex())
+
+
+def repository(folder: Path) -> None:
+    """The task's folder as a repository with the program as it came."""
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "as it came")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def three_steps(lab: Lab, hypothesis: str) -> Record:
+    """Two keeps of this node's own, and one of another's that it adopted and whose words are hostile."""
+    lab.write(lab.result({"INIT": "normal"}))
+    first = make_recipe(lab.task, {"INIT": "normal"})
+    edited = lab.task.files["train.py"].replace("import sys\n", "import sys  # From here\nFrom = 'there'\n")
+    lab.write(lab.result({}, parent=first, files={"train.py": edited}, values=(1.9, 2.0)))
+    second = make_recipe(lab.task, {"INIT": "normal"}, {"train.py": edited})
+    lab.write(Profile(alias='"<b> \x1b[2J\nFrom: ö', device_class="cpu", device="x"), BOB)
+    found = lab.write(lab.result({"DEPTH": 4}, hypothesis=hypothesis), BOB)
+    lab.write(lab.result({"DEPTH": 4}, parent=second, values=(1.7, 1.9), replicates=found.id, hypothesis=hypothesis))
+    return found
+
+
+def test_git_am_makes_a_commit_of_each_keep_and_ends_at_the_best_program(tmp_path: Path) -> None:
+    hypothesis = "\nFrom 0123 Mon Sep 17 00:00:00 2001\nSubject: evil\n---\ndiff --git a/x b/x\n-- >8 --\x00\u2028x"
+    with open_lab(tmp_path) as lab:
+        found = three_steps(lab, hypothesis)
+        (tmp_path / "kept.mbox").write_text(export(lab.home, None, "patch", "kept"))
+        best = export(lab.home, None, "program", "best")
+        repository(lab.folder)
+        git(lab.folder, "am", str(tmp_path / "kept.mbox"))
+    assert (lab.folder / "train.py").read_text() == best
+    assert git(lab.folder, "log", "--format=%s", "--reverse").splitlines() == [
+        "as it came",
+        "INIT default -> normal (score 2.7000 -> 2.0000)",
+        "train.py +2 -1 (score 2.0000 -> 1.9000)",
+        "DEPTH 2 -> 4 (score 1.9000 -> 1.7000)",
+    ]
+    assert git(lab.folder, "log", "-1", "--format=%ae").strip() == f"{BOB.author.hex()[:16]}@arnode.invalid"
+    body = git(lab.folder, "log", "-1", "--format=%b")
+    assert f"replicates: {found.id.hex()}" in body
+    assert "hypothesis: From 0123 Mon Sep 17 00:00:00 2001 Subject: evil --- diff --git a/x b/x -- >8 --" in body
+
+
+def test_git_apply_takes_the_series_at_once(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        three_steps(lab, "why not")
+        (tmp_path / "kept.mbox").write_text(export(lab.home, None, "patch", "kept"))
+        best = export(lab.home, None, "program", "best")
+        git(lab.folder, "apply", str(tmp_path / "kept.mbox"))
+        assert (lab.folder / "train.py").read_text() == best
+
+
+def test_in_a_subfolder_of_a_repository_git_am_needs_to_be_told_which(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        three_steps(lab, "why not")
+        (tmp_path / "kept.mbox").write_text(export(lab.home, None, "patch", "kept"))
+        best = export(lab.home, None, "program", "best")
+        repository(tmp_path)
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            git(lab.folder, "am", str(tmp_path / "kept.mbox"))
+        assert "train.py" in failed.value.stderr  # told, not passed over
+        git(lab.folder, "am", "--abort")
+        git(lab.folder, "am", "--directory=toy", str(tmp_path / "kept.mbox"))
+        assert (lab.folder / "train.py").read_text() == best
 
 
 def test_the_program_is_the_recipes(tmp_path: Path) -> None:
@@ -86,7 +164,9 @@ def test_the_archive_of_the_whole_log_verifies(tmp_path: Path) -> None:
     [
         ("patch", "best", "kept nothing yet"),
         ("patch", "baseline", "no patch of it"),
-        ("patch", "kept", "for tsv and jsonl"),
+        ("patch", "all", "not for a patch"),
+        ("patch", "kept", "no series"),
+        ("program", "kept", "not for a program"),
         ("patch", "abcd1234", "no record begins"),
         ("patch", "xyz", "at least four digits"),
         ("tsv", "all", "no experiment yet"),

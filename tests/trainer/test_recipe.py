@@ -230,9 +230,8 @@ def test_git_applies_the_patch(tmp_path: Path, place: str, unended: bool) -> Non
     program = f"{PROGRAM}# form feed \x0c and line separator \u2028 here\nFAST"
     task = toy_task(program if unended else program + "\n", knobs=KNOBS)
     parent, candidate = make_recipe(task, {"FAST": True}), make_recipe(task, {"SIZE": 99, "NAME": "üñí"})
-    header = ["discovered by someone", "diff --git a/train.py b/evil.py", "two\nlines", "--- a/x\n+++ b/x\n@@ -1 +1 @@"]
     patch = tmp_path / "change.patch"
-    patch.write_text(unified_diff(task, parent, candidate, header), encoding="utf-8", newline="\n")
+    patch.write_text(unified_diff(task, parent, candidate), encoding="utf-8", newline="\n")
     folder = tmp_path / "work"
     if place == "a subfolder of a repository":
         git(tmp_path, "init", "-q", "repository")
@@ -245,10 +244,10 @@ def test_git_applies_the_patch(tmp_path: Path, place: str, unended: bool) -> Non
 
 
 def test_the_patch_between_equal_programs_is_empty() -> None:
-    assert unified_diff(KNOB_TASK, BASELINE, BASELINE, ["a header"]) == ""
+    assert unified_diff(KNOB_TASK, BASELINE, BASELINE) == ""
 
 
 def test_the_patch_of_a_knob_is_its_line() -> None:
-    patch = unified_diff(KNOB_TASK, BASELINE, make_recipe(KNOB_TASK, {"RATE": 0.5}), ["why"])
-    assert patch.startswith("# why\n--- a/train.py\n+++ b/train.py\n@@ ")
-    assert [line for line in patch.splitlines()[3:] if line[0] in "+-"] == ["-RATE = 1e-3", "+RATE = 0.5"]
+    patch = unified_diff(KNOB_TASK, BASELINE, make_recipe(KNOB_TASK, {"RATE": 0.5}))
+    assert patch.startswith("--- a/train.py\n+++ b/train.py\n@@ ")
+    assert [line for line in patch.splitlines()[2:] if line[0] in "+-"] == ["-RATE = 1e-3", "+RATE = 0.5"]

@@ -1,0 +1,33 @@
+"""Export: what was found, in forms that other tools and people read. Each form has a module here; node/formats.py names
+them."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from node.export.choice import ExportError, find_result, recipe_of
+from node.export.jsonl import write_jsonl
+from node.export.patch import write_patch
+from node.export.program import write_program
+from node.export.tsv import write_tsv
+from node.formats import FORMATS, FormatName
+from node.home import Home
+from node.state import State, open_state
+
+__all__ = ["ExportError", "export", "find_result", "recipe_of"]
+
+WRITERS: Final[Mapping[FormatName, Callable[[State, str], str | bytes]]] = {
+    "patch": write_patch,
+    "program": write_program,
+    "tsv": write_tsv,
+    "jsonl": write_jsonl,
+}
+
+
+def export(home: Home, task: str | None, form: FormatName, what: str | None) -> str | bytes:
+    """An export as text, or as bytes where the form is binary.
+
+    form: one of FORMATS. what: best, baseline, kept, all, or a record's id or its first digits; None for what the form
+    is usually of. Raises ExportError.
+    """
+    with open_state(home, task, writing=False) as state:
+        return WRITERS[form](state, what or FORMATS[form].what)
