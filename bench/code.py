@@ -16,7 +16,7 @@ from agent.evidence import read_experiment
 from bench.figures import figure, machine
 from gossip.identity import new_identity
 from gossip.record import Record
-from tests.agent.world import make_result
+from node.simulation.node import make_result
 from trainer.merge import MAX_LINES, MergeConflict, merge
 from trainer.recipe import BASELINE, Recipe, apply_change, change_between, make_recipe
 from trainer.task import Task, load_task

@@ -30,8 +30,8 @@ def test_every_proposal_is_an_allowed_and_untried_change_of_the_best_recipe() ->
     book = swarm.nodes[0].notebook
     search = Search(9)
     for _ in range(60):
-        proposal = search.propose(book, swarm.task)
-        current = values(swarm.task, book.best())
+        proposal = search.propose(book, swarm.world.task)
+        current = values(swarm.world.task, book.best())
         assert proposal.change
         assert all(current[name] != value for name, value in proposal.change.items())
         assert not book.was_tried(book.on_best(proposal.change), by_anyone=True)

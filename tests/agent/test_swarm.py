@@ -7,7 +7,10 @@ import pytest
 
 from agent.discoveries import Discovery
 from agent.evidence import Experiment
-from tests.agent.world import SD, Liar, Node, Swarm, identity, make_swarm, make_task, results, surface
+from node.simulation.liars import Liar
+from node.simulation.node import Node, identity
+from node.simulation.swarm import Swarm, make_swarm
+from node.simulation.world import SD, surface_world
 from trainer.recipe import BASELINE
 
 MINUTES = 15
@@ -18,25 +21,23 @@ STARTS = (1, 11, 21)
 def swarm(request: pytest.FixtureRequest) -> Swarm:
     swarm = make_swarm(4, first=request.param)
     swarm.run(MINUTES)
-    for node in swarm.nodes:
-        for record in swarm.records:
-            node.notebook.add(record)  # what was still under way at the end
+    swarm.settle()  # what was still under way at the end
     return swarm
 
 
 def experiments(swarm: Swarm) -> list[Experiment]:
     book = swarm.nodes[0].notebook
-    assert len(book.experiments()) == len(list(results(swarm)))  # all of them are usable
+    assert len(book.experiments()) == len(list(swarm.results()))  # all of them are usable
     return book.experiments()
 
 
 def true_effect(swarm: Swarm, experiment: Experiment) -> float:
-    return surface(swarm.task, experiment.parent) - surface(swarm.task, experiment.candidate)
+    return swarm.world.gain(experiment.parent, experiment.candidate)
 
 
 def test_every_node_improves_by_a_fifth_and_more(swarm: Swarm) -> None:
-    baseline = surface(swarm.task, BASELINE)
-    assert all(surface(swarm.task, node.notebook.best()) < 0.7 * baseline for node in swarm.nodes)
+    baseline = swarm.world.truth(BASELINE)
+    assert all(swarm.world.truth(node.notebook.best()) < 0.7 * baseline for node in swarm.nodes)
 
 
 def test_false_keeps_are_rare(swarm: Swarm) -> None:
@@ -66,7 +67,7 @@ def test_no_discovery_of_some_age_is_left_that_would_improve_a_node(swarm: Swarm
 def _gain_left(swarm: Swarm, node: Node, discovery: Discovery) -> float:
     """What a node would truly gain from a discovery, on its own best recipe."""
     book = node.notebook
-    return surface(swarm.task, book.best()) - surface(swarm.task, book.on_best(discovery.new_values))
+    return swarm.world.truth(book.best()) - swarm.world.truth(book.on_best(discovery.new_values))
 
 
 def test_a_clear_discovery_is_adopted_by_all_within_minutes(swarm: Swarm) -> None:
@@ -80,14 +81,15 @@ def test_a_clear_discovery_is_adopted_by_all_within_minutes(swarm: Swarm) -> Non
 
 
 def test_most_of_the_time_goes_to_exploring(swarm: Swarm) -> None:
-    total = sum(swarm.spent.values())
-    assert swarm.spent["explore"] > 0.4 * total
-    assert swarm.spent["replicate"] > 0.05 * total
+    spent = swarm.spent()
+    total = sum(spent.values())
+    assert spent["explore"] > 0.4 * total
+    assert spent["replicate"] > 0.05 * total
 
 
 def test_every_node_takes_every_role_without_assignment(swarm: Swarm) -> None:
     for node in swarm.nodes:
-        assert {"explore", "replicate"} <= {kind for _, kind in node.log}
+        assert {"explore", "replicate"} <= {did.activity for did in swarm.done if did.node is node}
 
 
 def test_no_node_repeats_itself(swarm: Swarm) -> None:
@@ -105,17 +107,17 @@ def test_hardly_anything_is_explored_twice(swarm: Swarm) -> None:
 
 
 def test_liars_convince_nobody_and_lose_credit() -> None:
-    task = make_task()
-    honest = [Node(task, identity(i), i) for i in range(1, 5)]
-    liars = [Liar(task, identity(i), i) for i in range(5, 7)]
-    swarm = Swarm(task, [*honest, *liars])
+    world = surface_world()
+    honest = [Node(world, identity(i), i) for i in range(1, 5)]
+    liars = [Liar(world, identity(i), i) for i in range(5, 7)]
+    swarm = Swarm(world, [*honest, *liars])
     swarm.run(MINUTES)
     done = [e for node in honest for e in node.notebook.experiments(node.signer.author)]
     assert len([e for e in done if e.verdict == "keep" and true_effect(swarm, e) <= 0]) <= 0.02 * len(done)
     for node in honest:
         book = node.notebook
-        assert surface(task, book.best()) < 0.72 * surface(task, BASELINE)
+        assert swarm.world.truth(book.best()) < 0.72 * swarm.world.truth(BASELINE)
         assert book.noise().sd < 2 * SD
         # some of what they claim to have found is good by luck
         assert all(book.credibility(liar.signer.author) < 0.45 for liar in liars)
-    assert swarm.spent["explore"] > 0.4 * sum(swarm.spent.values())
+    assert swarm.spent()["explore"] > 0.4 * sum(swarm.spent().values())
