@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn, Optional
+from typing import Annotated, Final, NoReturn
 
 import typer
 
+from node.configshow import config_app
 from node.formats import FormatName, format_lines
 from node.keys import identity_app, swarm_key_app
-from node.options import Json, home_of
+from node.options import Json, TaskOption, home_of
+from node.start import join, swarm
 from node.task import task_app
 
 OWN_PACKAGES: Final = frozenset({"node", "agent", "gossip", "trainer"})
@@ -24,11 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-TaskOption = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
-    typer.Option("--task", metavar="NAME|FOLDER", help="What to work on (default: the last one here, else story-cpu)."),
-]
 
 
 @app.callback()
@@ -45,79 +42,7 @@ def common(
     context.obj = home
 
 
-@app.command()
-def join(
-    context: typer.Context,
-    bootstrap: Annotated[
-        list[str] | None, typer.Option("--bootstrap", metavar="ADDR", help="A peer to join, as it printed it.")
-    ] = None,
-    listen: Annotated[
-        list[str] | None,
-        typer.Option("--listen", metavar="ADDR", help="Where to listen (default: port 4477, or a free one if taken)."),
-    ] = None,
-    swarm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The swarm's name (default: the last one here, else main).")
-    ] = None,
-    swarm_key: Annotated[
-        Path | None, typer.Option("--swarm-key", metavar="FILE", help="The key of a private swarm.")
-    ] = None,
-    invite: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", envvar="ARNODE_INVITE", help="What `arnode invite` printed elsewhere; - to paste it."
-        ),
-    ] = None,
-    move: Annotated[
-        bool, typer.Option("--move", help="Take this folder's records along, from a private swarm to another one.")
-    ] = False,
-    task: TaskOption = None,
-    alias: Annotated[str | None, typer.Option(help="This node's name in feeds.")] = None,
-    experiments: Annotated[int | None, typer.Option(min=0, help="Stop after so many experiments.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")] = None,
-    http: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDR:PORT", help="Where the local server listens (default: 127.0.0.1:4478, or a free port)."
-        ),
-    ] = None,
-    no_http: Annotated[bool, typer.Option("--no-http", help="No local server.")] = False,
-    research: Annotated[
-        bool, typer.Option("--research/--no-research", help="Do research, or only keep the log and pass records on.")
-    ] = True,
-    lan: Annotated[
-        bool, typer.Option("--lan/--no-lan", envvar="ARNODE_LAN", help="Find nodes on the local network by mDNS.")
-    ] = True,
-    accept_code: Annotated[
-        Literal["never", "sandbox"],
-        typer.Option("--accept-code", help="Whether to test code that peers wrote, locked in the sandbox."),
-    ] = "never",
-    json: Json = False,
-) -> None:
-    """Join a swarm: do research, share what comes of it, and show the live feed."""
-    import trio
-
-    from node.feed import Feed, feed_console
-    from node.join import Options, default_listen
-    from node.join import join as run
-    from node.names import clean_alias
-    from node.wish import wish_of
-
-    home = home_of(context)
-    options = Options(
-        wish=wish_of(home, swarm=swarm, bootstrap=bootstrap or (), key_file=swarm_key, invite=invite, move=move),
-        listen=listen or default_listen(),
-        task=task,
-        alias=clean_alias(alias) if alias else None,
-        experiments=experiments,
-        minutes=minutes,
-        http=http,
-        serve=not no_http,
-        research=research,
-        lan=lan,
-        accept_code=accept_code == "sandbox",
-    )
-    with Feed(feed_console(json=json), json=json) as feed:
-        trio.run(run, home, options, feed)
+app.command()(join)
 
 
 @app.command()
@@ -132,22 +57,7 @@ def invite(
     show_invite(home_of(context), hours, as_json=json)
 
 
-@app.command()
-def swarm(
-    context: typer.Context,
-    nodes: Annotated[int, typer.Argument(metavar="N", min=1, max=64, help="How many nodes.")],
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes (default: Ctrl-C).")] = None,
-    task: TaskOption = None,
-    json: Json = False,
-) -> None:
-    """Run N nodes on this machine, each a process of its own, with one merged feed and a summary at the end."""
-    import trio
-
-    from node.feed import Feed, feed_console
-    from node.swarm import swarm as run
-
-    with Feed(feed_console(json=json), json=json) as feed:
-        trio.run(run, home_of(context), nodes, minutes, task, feed)
+app.command()(swarm)
 
 
 @app.command()
@@ -299,6 +209,7 @@ def verify(
 app.add_typer(task_app, name="task")
 app.add_typer(swarm_key_app, name="swarm-key")
 app.add_typer(identity_app, name="identity")
+app.add_typer(config_app, name="config")
 
 
 @contextmanager

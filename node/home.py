@@ -56,6 +56,11 @@ class Home:
         return self.folder / "task"
 
     @property
+    def config(self) -> Path:
+        """What a person set for good (node/config.py)."""
+        return self.folder / "config.toml"
+
+    @property
     def running(self) -> Path:
         """What the running node tells other commands (node/running.py)."""
         return self.folder / "running.json"

@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,6 +37,7 @@ from gossip.network import Network, now_ms, open_network
 from gossip.record import Record
 from gossip.stamp import Stamps
 from gossip.supervise import alone, supervise
+from node.config import Config
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
@@ -47,6 +47,7 @@ from node.own import OwnRecords
 from node.repair import complete, repair_log
 from node.research import Research
 from node.running import announced
+from node.share import take_share
 from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
 from trainer.data import prepare_data
@@ -62,29 +63,6 @@ Started: TypeAlias = Any
 PORT: Final = 4477
 HISTORY_MS: Final = 10 * 60 * 1000
 REPAIRS_APART: Final = 60.0  # seconds; a log that is damaged again so soon lies on a disk that nobody should trust
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a person may choose when joining. wish: which swarm.
-
-    minutes and experiments: when to stop, None for never. http: where the local server listens, None for its usual
-    place; serve: whether there is one. research: False for a node that only keeps the log and passes records on.
-    lan: whether nodes on the local network find each other. accept_code: whether edited code of peers is run, in the
-    sandbox.
-    """
-
-    wish: Wish = field(default_factory=Wish)
-    listen: Sequence[str] = ()
-    task: str | None = None
-    alias: str | None = None
-    experiments: int | None = None
-    minutes: float | None = None
-    http: str | None = None
-    serve: bool = True
-    research: bool = True
-    lan: bool = True
-    accept_code: bool = False
 
 
 def default_listen() -> list[str]:
@@ -118,20 +96,21 @@ def task_reference(home: Home, chosen: str | None) -> str:
     return reference if reference in built_in_tasks() else str(Path(reference).absolute())
 
 
-async def join(home: Home, options: Options, feed: Feed) -> None:
+async def join(home: Home, wish: Wish, config: Config, feed: Feed) -> None:
     """Run a node until a limit is reached or a signal comes (SIGINT, SIGTERM, SIGHUP).
 
-    A node whose log is damaged repairs it and starts over. Raises the named errors of home, task, log, identity and
-    network when it cannot start.
+    wish: which swarm. A node whose log is damaged repairs it and starts over. Raises the named errors of home, task,
+    log, identity and network when it cannot start.
     """
-    minutes = math.inf if options.minutes is None else options.minutes
+    take_share(config.nice, config.cores)
+    minutes = math.inf if config.minutes is None else config.minutes
     deadline = trio.current_time() + 60 * minutes
     with only_node(home):
         shutil.rmtree(home.workspaces, ignore_errors=True)  # what a killed node left
         repaired_at, repaired = -math.inf, ""
         while True:
             try:
-                return await _live(home, options, feed, deadline, repaired)
+                return await _live(home, wish, config, feed, deadline, repaired)
             except LogDamaged as damage:
                 if trio.current_time() - repaired_at < REPAIRS_APART:
                     raise
@@ -139,15 +118,15 @@ async def join(home: Home, options: Options, feed: Feed) -> None:
                 repaired = repair_log(home, damage)
 
 
-async def _live(home: Home, options: Options, feed: Feed, deadline: float, repaired: str) -> None:
+async def _live(home: Home, wish: Wish, config: Config, feed: Feed, deadline: float, repaired: str) -> None:
     """Run a node. `repaired`: what the person has to know about its log. Raises LogDamaged."""
-    reference = task_reference(home, options.task)
+    reference = task_reference(home, config.task)
     with open_state(home, reference, writing=True) as state:
-        if options.research:
+        if config.research:
             require(state.task.name, state.task.devices)
         remember_task(home, reference)
         known = load_membership(home)
-        membership = settle(known, options.wish, str(home.folder))
+        membership = settle(known, wish, str(home.folder))
         for address in membership.bootstrap:
             parse_peer_address(address)
         if membership != known:
@@ -159,14 +138,14 @@ async def _live(home: Home, options: Options, feed: Feed, deadline: float, repai
             identity,
             state.log,
             swarm=membership.swarm,
-            listen=options.listen,
+            listen=config.listen or default_listen(),
             bootstrap=membership.bootstrap,
             key=membership.key,
             check=check,
             book=AddressBook(home.book(membership.swarm)),
-            lan=options.lan,
+            lan=config.lan,
         ) as network:
-            node = _Node(state, identity, own, network, feed, options, membership, deadline)
+            node = _Node(state, identity, own, network, feed, config, membership, deadline)
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(_stop_on_signal, nursery.cancel_scope)
@@ -201,19 +180,19 @@ class _Node:
         own: OwnRecords,
         network: Network,
         feed: Feed,
-        options: Options,
+        config: Config,
         membership: Membership,
         deadline: float,
     ) -> None:
         self.state = state
         self.network = network
         self.feed = feed
-        self.options = options
+        self.config = config
         self.membership = membership
         self.identity = identity
         self.stamps = Stamps(state.log.times_of(state.me))
         self.profile = state.notebook.profile(state.me)
-        self.alias = options.alias or state.alias(state.me)
+        self.alias = config.alias or state.alias(state.me)
         self.outbox = Outbox(network.storage, own, self._tell, network.publish)
         self.deadline = deadline
         self.research = Research(
@@ -223,7 +202,7 @@ class _Node:
             show=feed.show,
             progress=self._progress,
             alias=self.alias,
-            experiments_wanted=options.experiments,
+            experiments_wanted=config.experiments,
             deadline=deadline,
         )
         self.kept = 0
@@ -232,7 +211,7 @@ class _Node:
     async def run(self) -> None:
         async with self._local_server() as url:
             self._listening(url)
-            if self.options.research:
+            if self.config.research:
                 await self._introduce()
             await self._work()
 
@@ -240,14 +219,14 @@ class _Node:
     async def _local_server(self) -> AsyncIterator[str | None]:
         swarm, network = self.membership.swarm, self.network
         tell = partial(announced, self.state.home, swarm=swarm, addresses=network.addresses, report=self.trouble)
-        if not self.options.serve:
+        if not self.config.serves:
             with tell(url=None):
                 yield None
             return
         from node.server import application, local_server  # not needed by every node
 
         app = application(swarm, network.metrics.text)
-        async with local_server(self.options.http, app, self.trouble) as url:
+        async with local_server(self.config.http, app, self.trouble) as url:
             with tell(url=url):
                 yield url
 
@@ -259,7 +238,7 @@ class _Node:
                 ("presence", self.research.claims.keep_saying),
             ):
                 nursery.start_soon(supervise, name, run, self.trouble)
-            if self.options.research:
+            if self.config.research:
                 await supervise("research", self._do_research, self.trouble)
             else:
                 await trio.sleep_until(self.deadline)
@@ -283,7 +262,7 @@ class _Node:
             task=self.state.task.name,
             swarm=self.membership.swarm,
             private=self.membership.key is not None,
-            research=self.options.research,
+            research=self.config.research,
             author=self.state.me.hex(),
             url=url,
         )
@@ -367,7 +346,7 @@ class _Node:
                     sandbox=sandbox,
                     worker=worker,
                     slots=slots,
-                    peers_code=self.options.accept_code,
+                    peers_code=self.config.accept_code == "sandbox",
                 ) as trials:
                     await self.research.run(trials)
         finally:
@@ -383,7 +362,7 @@ class _Node:
         if self.outbox.waiting:
             lost = count(self.outbox.waiting, "own record")
             self.trouble("storing", f"the node ends while nothing could be stored: {lost} are lost")
-        if not self.options.research:
+        if not self.config.research:
             self.show("stopped", text=f"{count(self.state.log.count(), 'record')} in the log", research=False)
             return
         experiments = self.research.experiments

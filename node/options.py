@@ -1,6 +1,7 @@
-"""What several groups of commands share: an option, and the state folder."""
+"""What several groups of commands share: options, and the state folder."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -9,9 +10,22 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
 
+TaskOption = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
+    typer.Option("--task", metavar="NAME|FOLDER", help="What to work on (default: the last one here, else story-cpu)."),
+]
+
+ConfigOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--config", metavar="FILE|PROFILE", help="Settings on top of config.toml: a file, or laptop, h100, server."
+    ),
+]
+
 
 def home_of(context: typer.Context) -> "Home":
     """The state folder that was chosen, made if it is not there."""
     from node.home import open_home
 
-    return open_home(context.obj)
+    folder: Path | None = context.obj
+    return open_home(folder)

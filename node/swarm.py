@@ -10,7 +10,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -24,6 +24,7 @@ from agent.notebook import Notebook
 from gossip.log import Log
 from gossip.network import now_ms
 from gossip.supervise import alone
+from node.config import SETTINGS, Loaded, as_environment, variable
 from node.events import Event, count, from_json
 from node.feed import Feed
 from node.home import Home, open_home
@@ -37,6 +38,10 @@ from trainer.task import Task, load_task
 Started: TypeAlias = Any
 
 STOP_SECONDS: Final = 8.0
+OF_ONE_NODE: Final = frozenset(
+    # settings that the nodes of such a swarm cannot share, or that are the whole swarm's
+    {"task", "alias", "swarm", "swarm_key", "bootstrap", "listen", "lan", "http", "experiments", "minutes"}
+)
 HIDDEN: Final = frozenset({"peer", "sync", "profile", "listening", "trial", "stopped"})
 
 
@@ -104,24 +109,34 @@ def _first_keeps(discovery: Discovery, tests: Sequence[Experiment]) -> dict[byte
     return keeps
 
 
-async def swarm(home: Home, nodes: int, minutes: float | None, task: str | None, feed: Feed) -> None:
+async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
     """Run a swarm until the time is up or a signal comes. Raises SwarmError, TaskError."""
+    task, minutes = settings.config.task, settings.config.minutes
     loaded = load_task(task or DEFAULT_TASK)
     homes = [open_home(home.folder / "swarm" / f"node-{number}") for number in range(1, nodes + 1)]
     since_ms = now_ms()
-    options = ["--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--swarm", f"local-{secrets.token_hex(4)}"]
-    options += [] if task is None else ["--task", task_reference(home, task)]
+    told = {
+        "listen": "/ip4/127.0.0.1/tcp/0",
+        "lan": "false",
+        "swarm": f"local-{secrets.token_hex(4)}",
+        "task": "" if task is None else task_reference(home, task),
+    }
+    not_for_them = {"ARNODE_INVITE", *map(variable, SETTINGS)}
+    environment = {name: value for name, value in os.environ.items() if name not in not_for_them}
+    environment |= as_environment(settings, SETTINGS.keys() - OF_ONE_NODE)
+    environment |= {variable(key): value for key, value in told.items()}
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             with trio.CancelScope() as time_up:
                 async with trio.open_nursery() as running:
                     parts = shares(own_cores(), nodes)
-                    address = await running.start(_run_node, homes[0], parts[0], options, feed)
+                    address = await running.start(_run_node, homes[0], parts[0], environment, feed)
                     if minutes is not None:
                         time_up.deadline = trio.current_time() + 60 * minutes
+                    environment[variable("bootstrap")] = address
                     for other, cores in zip(homes[1:], parts[1:], strict=True):
-                        running.start_soon(_run_node, other, cores, [*options, "--bootstrap", address], feed)
+                        running.start_soon(_run_node, other, cores, environment, feed)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise alone(group) from None
@@ -148,17 +163,22 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 async def _run_node(
     home: Home,
     cores: Sequence[int],
-    options: Sequence[str],
+    environment: Mapping[str, str],
     feed: Feed,
     task_status: Started = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one node as a process on those cores and show its own events; started once it listens, with its address."""
-    command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", "--no-lan", *options]
+    command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", "--json"]
     errors = home.folder / "stderr.log"
     with errors.open("wb") as stderr:
         # a session of its own: Ctrl-C is for this process, which then stops its nodes in order
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            start_new_session=True,
         )
     if sys.platform == "linux":
         os.sched_setaffinity(process.pid, cores)  # before it has started anything of its own

@@ -38,7 +38,7 @@ def wish_of(
         key = None if key_file is None else read_swarm_key(key_file)
         return Wish(name, tuple(bootstrap), key, move=move)
     if swarm is not None or key_file is not None:
-        raise WishUnclear("an invite says which swarm and which key: leave --swarm and --swarm-key out")
+        raise WishUnclear("an invite says which swarm and which key: leave the settings swarm and swarm_key out")
     found = _invite(home, _pasted() if invite == "-" else invite)
     return Wish(clean_swarm(found.swarm), (*bootstrap, *found.bootstrap), found.key, invited=True, move=move)
 

@@ -11,26 +11,19 @@ import node.join
 from gossip.log import Log, LogDamaged
 from gossip.record import Record
 from gossip.supervise import supervise
+from node.config import Config
 from node.events import Event
 from node.feed import Feed, feed_console
-from node.home import Home, open_home
-from node.join import Options, join
-from node.wish import wish_of
+from node.home import open_home
+from node.join import join
+from node.membership import Wish
 from tests.node.lab import make_task
 
 TASKS = {"network events", "own records", "presence", "research"}
 
 
-def options(home: Home, task: Path, experiments: int) -> Options:
-    wish = wish_of(home, swarm="test", bootstrap=(), key_file=None, invite=None, move=False)
-    return Options(
-        wish=wish,
-        listen=["/ip4/127.0.0.1/tcp/0"],
-        task=str(task),
-        experiments=experiments,
-        serve=False,
-        lan=False,
-    )
+def settings(task: Path, experiments: int) -> Config:
+    return Config(listen=("/ip4/127.0.0.1/tcp/0",), task=str(task), experiments=experiments, http="off", lan=False)
 
 
 async def events_of(tmp_path: Path, experiments: int, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
@@ -40,7 +33,7 @@ async def events_of(tmp_path: Path, experiments: int, monkeypatch: pytest.Monkey
     shown: list[Event] = []
     monkeypatch.setattr(feed, "show", shown.append)
     with trio.fail_after(60):
-        await join(home, options(home, make_task(tmp_path / "toy"), experiments), feed)
+        await join(home, Wish("test"), settings(make_task(tmp_path / "toy"), experiments), feed)
     return shown
 
 
