@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-FormatName: TypeAlias = Literal["patch", "program", "tsv", "jsonl"]
+FormatName: TypeAlias = Literal["patch", "program", "tsv", "jsonl", "parquet"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ FORMATS: Final[Mapping[FormatName, Format]] = {
     "program": Format("the changed program", what="best"),
     "tsv": Format("autoresearch's results.tsv, of this node's experiments"),
     "jsonl": Format("the signed records, for `arnode verify` and `arnode import`"),
+    "parquet": Format("one row for each experiment, for pandas, Polars or DuckDB", binary=True),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from node.export.choice import ExportError, find_result, recipe_of
 from node.export.jsonl import write_jsonl
+from node.export.parquet import write_parquet
 from node.export.patch import write_patch
 from node.export.program import write_program
 from node.export.tsv import write_tsv
@@ -20,6 +21,7 @@ WRITERS: Final[Mapping[FormatName, Callable[[State, str], str | bytes]]] = {
     "program": write_program,
     "tsv": write_tsv,
     "jsonl": write_jsonl,
+    "parquet": write_parquet,
 }
 
 

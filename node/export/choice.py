@@ -82,7 +82,20 @@ def by_time(state: State) -> Iterator[Record]:
 def results(state: State) -> Iterator[tuple[Record, Result]]:
     """Every result of the task that can be read, by time."""
     for record in by_time(state):
-        if record.kind == "result" and record.task == state.task.fingerprint:
-            entry = read_if_known(record)
-            if isinstance(entry, Result):
-                yield record, entry
+        result = result_of(state, record)
+        if result is not None:
+            yield record, result
+
+
+def result_of(state: State, record: Record) -> Result | None:
+    """The result that the record is, if it is one of the task and can be read."""
+    entry = read_if_known(record) if record.task == state.task.fingerprint else None
+    return entry if isinstance(entry, Result) else None
+
+
+def lacking(package: str, form: str) -> ExportError:
+    """The error for a package that is only installed with the extra `export`."""
+    return ExportError(
+        f"--format {form} needs {package}, which is not installed: pip install 'arnode[export]', "
+        "or in a checkout pip install --editable '.[export]'"
+    )
