@@ -197,6 +197,14 @@ class Notebook:
         found = self._experiments.values() if author is None else self._by_author.get(author, ())
         return sorted(found, key=lambda experiment: experiment.moment)
 
+    def experiment(self, record_id: bytes) -> Experiment | None:
+        """The usable experiment that this record is, if it is one."""
+        return self._experiments.get(record_id)
+
+    def tests(self, discovery: Discovery) -> list[Experiment]:
+        """Every experiment that tested a discovery's change, the finders' own among them, by time and id."""
+        return sorted(self._tests_of(new_values(discovery.change)), key=lambda test: test.moment)
+
     @property
     def tried(self) -> frozenset[bytes]:
         """Ids of the recipes that this node has a verdict on."""

@@ -218,6 +218,21 @@ class Log:
         )
         return [record_id for (record_id,) in reversed(rows)]
 
+    def latest(
+        self, before: tuple[int, bytes] | None, limit: int, tasks: Sequence[bytes]
+    ) -> list[tuple[int, bytes, str, bytes]]:
+        """(time_ms, id, kind, author) of records of those tasks, the newest first by (time, id), at most `limit`.
+
+        before: (time_ms, id) that all of them come before; None to begin with the newest.
+        """
+        marks = ",".join("?" * len(tasks))
+        time_ms, record_id = before or (2**63 - 1, b"")
+        query = (
+            "SELECT time_ms, id, kind, author FROM records WHERE (time_ms, id) < (?, ?)"
+            f" AND task IN ({marks}) ORDER BY time_ms DESC, id DESC LIMIT ?"
+        )
+        return [(*row,) for row in self._rows(query, (time_ms, record_id, *tasks, limit))]
+
     def usage(self) -> dict[bytes, tuple[int, int]]:
         """For each author: how many records are here, and how many bytes they have."""
         query = "SELECT author, COUNT(*), SUM(LENGTH(raw)) FROM records GROUP BY author"

@@ -208,6 +208,10 @@ class Network:
         """The peers that are connected now, the longest-connected first."""
         return list(self._connections.peers.values())
 
+    def mesh_size(self) -> int:
+        """With how many peers records are exchanged at once."""
+        return self._mesh.size(self._mesh.records)
+
     async def _run(self) -> None:
         """Serve, again and again; what fails before the first start is the caller's to know.
 

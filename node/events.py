@@ -51,10 +51,13 @@ class Event:
     own: bool
     data: Mapping[str, Any]
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in one dict that JSON can hold."""
+        return {"event": self.kind, "time_ms": self.time_ms, "who": self.who, "own": self.own, **self.data}
+
     def to_json(self) -> str:
         """One line of JSON."""
-        fields = {"event": self.kind, "time_ms": self.time_ms, "who": self.who, "own": self.own}
-        return json.dumps(fields | dict(self.data), ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def from_json(line: str) -> Event:

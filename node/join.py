@@ -50,6 +50,7 @@ from node.running import announced
 from node.share import take_share
 from node.state import DEFAULT_TASK, State, open_state, remembered_task
 from node.trials import Trials, sandbox_or_none
+from node.view.live import Live
 from trainer.data import prepare_data
 from trainer.device import cards_of, own_cores, require
 from trainer.slots import plan_slots
@@ -195,11 +196,22 @@ class _Node:
         self.alias = config.alias or state.alias(state.me)
         self.outbox = Outbox(network.storage, own, self._tell, network.publish)
         self.deadline = deadline
+        self.live = Live(
+            swarm=membership.swarm,
+            private=membership.key is not None,
+            research=config.research,
+            started_ms=now_ms(),
+            peers=network.peers,
+            mesh=network.mesh_size,
+            done=lambda: self.research.experiments,
+            experiments_wanted=config.experiments,
+            ends_ms=None if deadline == math.inf else now_ms() + int(1000 * (deadline - trio.current_time())),
+        )
         self.research = Research(
             state=state,
             publish=self.publish,
             announce=self._announce,
-            show=feed.show,
+            show=self._show,
             progress=self._progress,
             alias=self.alias,
             experiments_wanted=config.experiments,
@@ -224,8 +236,9 @@ class _Node:
                 yield None
             return
         from node.server import application, local_server  # not needed by every node
+        from node.web.api import Api
 
-        app = application(swarm, network.metrics.text)
+        app = application(network.metrics.text, Api(self.state, self.live).routes())
         async with local_server(self.config.http, app, self.trouble) as url:
             with tell(url=url):
                 yield url
@@ -245,7 +258,11 @@ class _Node:
             nursery.cancel_scope.cancel()
 
     def show(self, kind: str, **data: object) -> None:
-        self.feed.show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
+        self._show(Event(kind, now_ms(), self.alias, True, data))  # type: ignore[arg-type]
+
+    def _show(self, event: Event) -> None:
+        self.feed.show(event)
+        self.live.tell(event)
 
     def _note(self, text: str) -> None:
         self.show("note", text=text)
@@ -289,9 +306,12 @@ class _Node:
         told = self.state.take(record)
         if record.time_ms > now_ms() - HISTORY_MS:
             for event in told:
-                self.feed.show(event)
+                self._show(event)
+        else:
+            self.live.changed()
 
     async def _announce(self, presence: Presence) -> None:
+        self.live.activity = presence.activity
         time_ms = self.stamps.next(now_ms())
         await self.network.announce(write(self.identity, self.state.task.fingerprint, time_ms, presence))
 
@@ -324,6 +344,7 @@ class _Node:
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
         if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
+            self.live.heard(record.author, record.time_ms, presence)
             self.research.claims.note(Claim(record.author, presence.claim, presence.expires_ms))
 
     async def _do_research(self) -> None:
@@ -355,8 +376,10 @@ class _Node:
     def _progress(self, label: str, progress: Progress | None) -> None:
         if progress is None:
             self.feed.progress_ended()
+            self.live.trial_ended()
         else:
             self.feed.progress(label, progress.fraction, progress.loss, progress.tokens_per_second)
+            self.live.progress(label, progress, now_ms())
 
     def summary(self) -> None:
         if self.outbox.waiting:

@@ -12,19 +12,17 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from agent.discoveries import Discovery
 from agent.entries import Result, read, read_if_known
 from agent.packed import edit_sizes
-from gossip.record import Record, RecordError, verify
+from gossip.record import Record
 from node.archive import check_lines, fields_of
 from node.events import change_text, count, percent, printable, relative_to, value_text
-from node.export import ExportError, recipe_of
+from node.export import ExportError
 from node.feed import Feed
 from node.home import Home
 from node.state import State, open_state
-from trainer.errors import TrainerError
-from trainer.merge import lines_changed
-from trainer.recipe import BASELINE, unified_diff
+from node.view.board import board_of
+from node.view.record import diff_of, signature_of
 
 POLL_SECONDS: Final = 0.5
 TOLD_FIRST: Final = ("verdict", "reason", "change", "effect", "interval", "pairs", "hypothesis", "proposer")
@@ -67,59 +65,6 @@ def show_board(home: Home, task: str | None, *, json: bool) -> None:
             print(jsonlib.dumps(board, ensure_ascii=False))
         else:
             _print_board(state, board)
-
-
-def board_of(state: State) -> dict[str, Any]:
-    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first)."""
-    notebook, metric = state.notebook, state.task.metric
-    pairs = [pair for experiment in notebook.experiments() for pair in experiment.result.pairs]
-    values = [value for pair in pairs for value in (pair.candidate, pair.parent) if value is not None]
-    baseline = notebook.baseline()
-    nodes = [
-        {
-            "author": row.author.hex(),
-            "alias": state.alias(row.author),
-            "own": row.author == state.me,
-            "value": row.value,
-            "seeds": row.seeds,
-            "changes": row.changes,
-            "experiments": row.experiments,
-            "keeps": row.keeps,
-            "confirmed": row.confirmed,
-            "credibility": notebook.credibility(row.author),
-            "last_ms": row.last_ms,
-        }
-        for row in notebook.board()
-    ]
-    found = sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect)
-    return {
-        "task": state.task.name,
-        "fingerprint": state.task.fingerprint_hex,
-        "metric": metric.name,
-        "direction": metric.direction,
-        "unit": metric.unit,
-        "floor": metric.floor,
-        "known_best": metric.known_best and {"value": metric.known_best.value, "source": metric.known_best.source},
-        "best_trial": (min if metric.direction == "minimize" else max)(values, default=None),
-        "baseline": baseline,
-        "noise": notebook.noise().sd,
-        "nodes": nodes,
-        "discoveries": [_discovery(state, discovery) for discovery in found],
-    }
-
-
-def _discovery(state: State, discovery: Discovery) -> dict[str, Any]:
-    return {
-        "id": discovery.record_id.hex(),
-        "author": discovery.author.hex(),
-        "alias": state.alias(discovery.author),
-        "change": {knob: list(pair) for knob, pair in discovery.change.knobs.items()},
-        "edits": {file: lines_changed(*texts) for file, texts in discovery.change.edits.items()},
-        "effect": discovery.effect,
-        "status": discovery.status,
-        "adopters": [author.hex() for author in discovery.adopters],
-        "replications": len(discovery.replications),
-    }
 
 
 def _print_board(state: State, board: Mapping[str, Any]) -> None:
@@ -186,8 +131,8 @@ def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> 
             )
         record = found[0]
         entry = read(record)
-        fields = fields_of(record) | {"alias": state.alias(record.author), "signature": _signature(record)}
-        diff = _diff(state, record, entry) if isinstance(entry, Result) else ""
+        fields = fields_of(record) | {"alias": state.alias(record.author), "signature": signature_of(record)}
+        diff = diff_of(state, entry) if isinstance(entry, Result) and record.task == state.task.fingerprint else ""
         if json:
             print(jsonlib.dumps(fields | {"diff": diff}, ensure_ascii=False))
             return
@@ -211,23 +156,6 @@ def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> 
                 )
             )
         _out().print(Group(*parts))
-
-
-def _signature(record: Record) -> str:
-    try:
-        verify(record)
-    except RecordError as error:
-        return f"INVALID: {error}"
-    return "valid"
-
-
-def _diff(state: State, record: Record, result: Result) -> str:
-    if record.task != state.task.fingerprint:
-        return ""
-    try:
-        return unified_diff(state.task, BASELINE, recipe_of(state, result))
-    except TrainerError as error:
-        return f"(the recipe is not one of this task: {error})"
 
 
 def _change_in_words(state: State, record: Record, result: Result) -> dict[str, Any]:

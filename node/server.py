@@ -1,14 +1,15 @@
-"""The local HTTP server of a running node: `/metrics`, for now.
+"""The local HTTP server of a running node: `/metrics`, and the page with its API (node/web/).
 
 It listens on loopback unless told otherwise, changes nothing, and answers only requests that name this machine: a page
-from elsewhere whose name is made to resolve to 127.0.0.1 (DNS rebinding) must not read what only this machine may.
+from elsewhere whose name is made to resolve to 127.0.0.1 (DNS rebinding) must not read what only this machine may. Nor
+may a page of another origin use it: it could read no answer, but take up connections.
 """
 
 import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gossip.metrics import CONTENT_TYPE
@@ -109,16 +110,13 @@ def _listen(host: str, port: int) -> Listener:
     return Listener(made, f"http://{f'[{shown}]' if ':' in shown else shown}:{made.getsockname()[1]}")
 
 
-def application(swarm: str, metrics: Callable[[], bytes]) -> ASGIApp:
-    """What the server answers. metrics: gives the text that Prometheus reads."""
-
-    async def front(request: Request) -> Response:
-        return PlainTextResponse(f"arnode, swarm {swarm}. Metrics for Prometheus: /metrics\n")
+def application(metrics: Callable[[], bytes], routes: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """What the server answers. metrics: gives the text that Prometheus reads; routes: the page and its API."""
 
     async def show_metrics(request: Request) -> Response:
         return Response(metrics(), media_type=CONTENT_TYPE)
 
-    return strict(Starlette(routes=[Route("/", front), Route("/metrics", show_metrics)]))
+    return strict(Starlette(routes=[Route("/metrics", show_metrics), *routes]))
 
 
 def strict(app: ASGIApp) -> ASGIApp:
@@ -134,13 +132,27 @@ def strict(app: ASGIApp) -> ASGIApp:
                 MutableHeaders(scope=message).update(STRICT)
             await send(message)
 
-        if names_this_machine(Headers(scope=scope).get("host", "")):
-            await app(scope, receive, send_strictly)
-        else:
+        headers = Headers(scope=scope)
+        if not names_this_machine(headers.get("host", "")):
             refusal = PlainTextResponse("This server answers to an IP address or localhost only.\n", 421)
             await refusal(scope, receive, send_strictly)
+        elif _of_another_page(headers):
+            refusal = PlainTextResponse("This server answers no pages but its own.\n", 403)
+            await refusal(scope, receive, send_strictly)
+        else:
+            await app(scope, receive, send_strictly)
 
     return answer
+
+
+def _of_another_page(headers: Headers) -> bool:
+    """Whether a browser says that a page of another origin asks; a link that a person follows is none."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin != f"http://{headers.get('host', '')}"
+    if headers.get("sec-fetch-mode") == "navigate":
+        return headers.get("sec-fetch-dest") != "document"
+    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
 def names_this_machine(host: str) -> bool:

@@ -33,7 +33,7 @@ def remembered_task(home: Home) -> str:
 
 @dataclass
 class State:
-    """A log with its notebook. me: this node's public key (32 bytes)."""
+    """A log with its notebook. me: this node's public key (32 bytes); changes: how many records it has taken in."""
 
     home: Home
     task: Task
@@ -41,6 +41,7 @@ class State:
     me: bytes
     log: Log
     notebook: Notebook
+    changes: int = 0
     _authors: dict[bytes, bytes] = field(default_factory=dict)
     _confirmed: set[bytes] = field(default_factory=set)
 
@@ -58,6 +59,7 @@ class State:
         return [self.event_of(record), *self._newly_confirmed(record)]
 
     def _add(self, record: Record) -> None:
+        self.changes += 1
         self._authors[record.id] = record.author
         self.notebook.add(record)
 

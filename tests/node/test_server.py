@@ -56,7 +56,7 @@ async def test_counts_move_when_records_come_and_when_a_hostile_one_is_refused(t
     async with (
         node(tmp_path / "a", check=check) as a,
         node(tmp_path / "b", bootstrap=[a.network.addresses[0]]) as b,
-        local_server("127.0.0.1:0", application("test", a.network.metrics.text), nothing) as url,
+        local_server("127.0.0.1:0", application(a.network.metrics.text), nothing) as url,
     ):
         await b.until_heard_by(1)
         await a.until_heard_by(1)
@@ -75,8 +75,8 @@ async def test_counts_move_when_records_come_and_when_a_hostile_one_is_refused(t
 
 
 async def test_every_answer_has_strict_headers_and_nothing_can_be_changed() -> None:
-    async with local_server("127.0.0.1:0", application("test", bytes), nothing) as url:
-        for path, method, status in (("/", "GET", 200), ("/x", "GET", 404), ("/metrics", "POST", 405)):
+    async with local_server("127.0.0.1:0", application(bytes), nothing) as url:
+        for path, method, status in (("/metrics", "GET", 200), ("/x", "GET", 404), ("/metrics", "POST", 405)):
             answer, headers, _ = await trio.to_thread.run_sync(lambda p=path, m=method: get(url, p, method=m))
             assert answer == status
             assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -86,7 +86,7 @@ async def test_every_answer_has_strict_headers_and_nothing_can_be_changed() -> N
 
 
 async def test_a_request_for_another_name_is_refused() -> None:
-    async with local_server("127.0.0.1:0", application("test", bytes), nothing) as url:
+    async with local_server("127.0.0.1:0", application(bytes), nothing) as url:
         refused, headers, _ = await trio.to_thread.run_sync(lambda: get(url, "/metrics", host="evil.example:4478"))
         assert refused == 421
         assert "content-security-policy" in headers
@@ -138,12 +138,12 @@ async def test_a_request_that_fails_is_told_and_the_next_is_answered() -> None:
     def broken() -> bytes:
         raise RuntimeError("no figures today")
 
-    async with local_server("127.0.0.1:0", application("test", broken), lambda *words: tell.send_nowait(words)) as url:
+    async with local_server("127.0.0.1:0", application(broken), lambda *words: tell.send_nowait(words)) as url:
         status, _, _ = await trio.to_thread.run_sync(get, url, "/metrics")
         assert status == 500
         with trio.fail_after(10):
             assert await told.receive() == ("local server", "RuntimeError: no figures today")
-        assert (await trio.to_thread.run_sync(get, url, "/"))[0] == 200
+        assert (await trio.to_thread.run_sync(get, url, "/x"))[0] == 404
 
 
 async def test_a_client_that_never_reads_does_not_hold_up_the_end() -> None:
@@ -154,7 +154,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end() -> None:
         asked += 1
         return bytes(32 << 20)
 
-    async with local_server("127.0.0.1:0", application("test", much), nothing) as url:
+    async with local_server("127.0.0.1:0", application(much), nothing) as url:
         where = urlsplit(url)
         client = await trio.open_tcp_stream(where.hostname or "", where.port or 0)
         await client.send_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")

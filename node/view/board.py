@@ -1,0 +1,73 @@
+"""The board: how every node stands, and what was discovered."""
+
+from typing import Any
+
+from agent.discoveries import Discovery
+from node.state import State
+from trainer.merge import lines_changed
+from trainer.recipe import Change
+
+
+def board_of(state: State) -> dict[str, Any]:
+    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first)."""
+    notebook, metric = state.notebook, state.task.metric
+    pairs = [pair for experiment in notebook.experiments() for pair in experiment.result.pairs]
+    values = [value for pair in pairs for value in (pair.candidate, pair.parent) if value is not None]
+    baseline = notebook.baseline()
+    nodes = [
+        {
+            "author": row.author.hex(),
+            "alias": state.alias(row.author),
+            "own": row.author == state.me,
+            "value": row.value,
+            "seeds": row.seeds,
+            "changes": row.changes,
+            "experiments": row.experiments,
+            "keeps": row.keeps,
+            "confirmed": row.confirmed,
+            "credibility": notebook.credibility(row.author),
+            "last_ms": row.last_ms,
+        }
+        for row in notebook.board()
+    ]
+    found = sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect)
+    return {
+        "task": state.task.name,
+        "fingerprint": state.task.fingerprint_hex,
+        "metric": metric.name,
+        "direction": metric.direction,
+        "unit": metric.unit,
+        "floor": metric.floor,
+        "known_best": metric.known_best and {"value": metric.known_best.value, "source": metric.known_best.source},
+        "best_trial": (min if metric.direction == "minimize" else max)(values, default=None),
+        "baseline": baseline,
+        "noise": notebook.noise().sd,
+        "nodes": nodes,
+        "discoveries": [discovery_row(state, discovery) for discovery in found],
+    }
+
+
+def discovery_row(state: State, discovery: Discovery) -> dict[str, Any]:
+    """A discovery in one line."""
+    return {
+        "id": discovery.record_id.hex(),
+        "author": discovery.author.hex(),
+        "alias": state.alias(discovery.author),
+        "own": discovery.author == state.me,
+        "time_ms": discovery.time_ms,
+        **change_fields(discovery.change),
+        "effect": discovery.effect,
+        "expected": discovery.expected,
+        "status": discovery.status,
+        "adopters": [author.hex() for author in discovery.adopters],
+        "held": discovery.author == state.me or state.me in discovery.adopters,
+        "replications": len(discovery.replications),
+    }
+
+
+def change_fields(change: Change) -> dict[str, Any]:
+    """A change as `change` (knob -> [old, new]) and `edits` (file -> [lines added, lines removed])."""
+    return {
+        "change": {knob: list(pair) for knob, pair in change.knobs.items()},
+        "edits": {file: lines_changed(*texts) for file, texts in change.edits.items()},
+    }

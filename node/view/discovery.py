@@ -1,0 +1,100 @@
+"""One discovery: who found it, who tested it when and with what outcome, and what it came from and led to."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agent.entries import kept
+from agent.evidence import Experiment
+from node.events import change_text, mean_values
+from node.state import State
+from node.view.board import change_fields, discovery_row
+
+MAX_LINEAGE: Final = 30
+
+
+def discovery(state: State, record_id: bytes) -> dict[str, Any] | None:
+    """The spread and lineage of the discovery that a result made, tested or repeated; None if there is none.
+
+    The fields of a row of the board, and `hypothesis`, `proposer`; `tests`: every experiment on the change by time,
+    each with id, author, alias, own, time_ms, after_ms (since the discovery), verdict, role (`found` or `replicated`),
+    effect, low, high, seeds, value, device; `waiting`: nodes that have said nothing on it yet; `ancestors`: what the
+    finder's parent recipe was made of, the latest first; `descendants`: keeps that were inspired by it or build on its
+    recipe.
+    """
+    found = state.notebook.discovery(record_id)
+    if found is None:
+        return None
+    tests = state.notebook.tests(found)
+    first = next(test for test in tests if test.record_id == found.record_id)
+    tested = {test.author for test in tests}
+    return {
+        **discovery_row(state, found),
+        "metric": state.task.metric.name,
+        "unit": state.task.metric.unit,
+        "hypothesis": first.result.hypothesis,
+        "proposer": first.result.proposer,
+        "integrity": found.integrity,
+        "tests": [_test(state, test, found.time_ms) for test in tests],
+        "waiting": [
+            {"author": row.author.hex(), "alias": state.alias(row.author), "own": row.author == state.me}
+            for row in state.notebook.board()
+            if row.author not in tested
+        ],
+        "ancestors": list(_ancestors(state, first)),
+        "descendants": _descendants(state, first),
+    }
+
+
+def _test(state: State, test: Experiment, since_ms: int) -> dict[str, Any]:
+    interval = test.result.interval
+    return {
+        "id": test.record_id.hex(),
+        "author": test.author.hex(),
+        "alias": state.alias(test.author),
+        "own": test.author == state.me,
+        "time_ms": test.moment[0],
+        "after_ms": test.moment[0] - since_ms,
+        "verdict": test.verdict,
+        "role": "found" if test.result.replicates is None else "replicated",
+        "effect": test.effect,
+        "low": interval[0] if interval else None,
+        "high": interval[1] if interval else None,
+        "seeds": test.seeds,
+        "value": mean_values(test.result.pairs)[0],
+        "device": test.result.device,
+    }
+
+
+def _line(state: State, test: Experiment) -> dict[str, Any]:
+    change = change_fields(test.change)
+    return {
+        "id": test.record_id.hex(),
+        "alias": state.alias(test.author),
+        "own": test.author == state.me,
+        "time_ms": test.moment[0],
+        "verdict": test.verdict,
+        "text": change_text(change["change"], change["edits"]),
+    }
+
+
+def _ancestors(state: State, test: Experiment) -> Iterator[dict[str, Any]]:
+    """The keeps that led to the parent recipe, one step back each: the author's own, else the earliest of anyone."""
+    keeps = [maker for maker in state.notebook.experiments() if kept(maker.verdict)]
+    for _ in range(MAX_LINEAGE):
+        makers = [maker for maker in keeps if maker.candidate_id == test.parent_id and maker.moment < test.moment]
+        if not makers:
+            return
+        author = test.author
+        test = min(makers, key=lambda maker: (maker.author != author, maker.moment))
+        yield _line(state, test)
+
+
+def _descendants(state: State, found: Experiment) -> list[dict[str, Any]]:
+    children = [
+        test
+        for test in state.notebook.experiments()
+        if kept(test.verdict)
+        and test.result.replicates is None
+        and (found.record_id in test.result.inspired_by or test.parent_id == found.candidate_id)
+    ]
+    return [_line(state, child) for child in children[:MAX_LINEAGE]]
