@@ -14,6 +14,7 @@ from node.configshow import config_app
 from node.formats import FormatName, format_lines
 from node.keys import identity_app, swarm_key_app
 from node.options import Json, TaskOption, home_of
+from node.service import service_app
 from node.start import join, swarm
 from node.task import task_app
 
@@ -210,6 +211,7 @@ app.add_typer(task_app, name="task")
 app.add_typer(swarm_key_app, name="swarm-key")
 app.add_typer(identity_app, name="identity")
 app.add_typer(config_app, name="config")
+app.add_typer(service_app, name="service")
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from click import Context
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from configs import __file__ as configs
@@ -186,3 +188,32 @@ def test_config_show_tells_every_setting_with_its_value_and_source(home: Home, m
 
 def test_profiles_come_with_the_package() -> None:
     assert profile_file("laptop") == ROOT / "configs" / "laptop.toml"
+
+
+def test_the_page_about_the_settings_says_what_they_are() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = [line for line in page.splitlines() if "| `ARNODE_" in line]
+    assert rows == [
+        f"| `{key}` | `{variable(key)}` | `{default_text(field.default)}` | {field.description} |"
+        for key, field in SETTINGS.items()
+    ], "docs/configuration.md, table Settings: replace it with the right side"
+    for name in PROFILES:
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        for key in read_file(profile_file(name), {"llm"}, set()):
+            assert f"`{key}" in row
+
+
+def default_text(value: object) -> str:
+    return "none" if value in (None, ()) else str(value).lower()
+
+
+def test_every_flag_of_join_that_is_a_setting_has_the_settings_name() -> None:
+    options = {option.removeprefix("--") for command in ("join", "swarm") for option in options_of(command)}
+    once = {"config", "invite", "move", "json", "no-http", "help"}  # said at one start, never set
+    names = {key.rpartition(".")[2].replace("_", "-") for key in SETTINGS}
+    assert options - once <= names | {f"no-{name}" for name in names}
+
+
+def options_of(command: str) -> list[str]:
+    found = get_command(app).get_command(Context(get_command(app)), command)  # type: ignore[attr-defined]
+    return [option for one in found.params for option in (*one.opts, *one.secondary_opts) if option.startswith("--")]
