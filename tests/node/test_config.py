@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from click import Context
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -215,5 +215,5 @@ def test_every_flag_of_join_that_is_a_setting_has_the_settings_name() -> None:
 
 
 def options_of(command: str) -> list[str]:
-    found = get_command(app).get_command(Context(get_command(app)), command)  # type: ignore[attr-defined]
+    found = get_command(app).get_command(typer.Context(get_command(app)), command)  # type: ignore[attr-defined]
     return [option for one in found.params for option in (*one.opts, *one.secondary_opts) if option.startswith("--")]
