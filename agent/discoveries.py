@@ -13,6 +13,7 @@ from trainer.recipe import Change
 CONFIRMING_AUTHORS: Final = 3
 REFUTING_AUTHORS: Final = 2
 ATTEMPTS: Final = 2
+BELIEVED: Final = 0.2  # credibility below which an author's word counts for nothing
 
 Status = Literal["open", "confirmed", "refuted"]
 

@@ -1,68 +1,147 @@
-"""What is known of a knob's value: the effects that experiments saw, pooled over authors."""
+"""What is known of a knob's value: the effects that experiments saw, pooled over authors and device classes.
+
+Each author on each device class is one source with one mean, so that nobody counts by the number of their records; the
+sources are pooled by random effects (`agent.meta`). Where several knobs were changed together, each is credited with
+the whole effect at a part of the weight. Numbers are pooled by cell (`agent.cells`).
+
+A test is added to its source's sums, which are exact and so do not depend on the order; what is pooled from them is
+made when asked for.
+"""
 
 import math
-import statistics
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from agent.evidence import Experiment, Moment
+from agent.meta import random_effects
+from agent.noise import Noise
+
+ULP: Final = 1 << 1074  # the smallest float above zero is 1 / ULP
+
+Source: TypeAlias = tuple[bytes, str]
+"""(author, device class)."""
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What one experiment saw of a knob's value, in the metric's unit, positive is better.
+class SourceEffect:
+    """What one author saw of a knob's value on one device class: mean effect, summed weight, tests, the latest's id."""
 
-    interval: as published, where it was; seeds: pairs of values; share: 1 / number of knobs that were changed together.
-    """
-
-    moment: Moment
     author: bytes
-    effect: float
-    interval: tuple[float, float] | None
-    seeds: int
-    share: float
-
-    @property
-    def weight(self) -> float:
-        return self.seeds * self.share
+    device_class: str
+    mean: float
+    weight: float
+    tests: int
+    record_id: bytes
 
 
 @dataclass(frozen=True)
 class PooledEffect:
-    """A knob's value over all experiments: mean, sd of that mean, summed weight, crashes, and what it is made of."""
+    """A knob's value over all experiments, in the metric's unit, positive is better.
+
+    mean: over the sources; sd: its standard error; interval: 95 %; between: deviation of the sources' own truths;
+    disagreement: I^2, 0 to 1; chance: how likely sources of one truth disagree as much; weight: pairs of values, less
+    where knobs were changed together; crashes: of all tests; sources: what it is made of, by author and device class,
+    none where all tests crashed.
+    """
 
     mean: float
     sd: float
+    interval: tuple[float, float]
+    between: float
+    disagreement: float
+    chance: float
     weight: float
     crashes: int
-    observed: tuple[Effect, ...]
+    sources: tuple[SourceEffect, ...]
+
+    @property
+    def authors(self) -> int:
+        """How many authors saw it."""
+        return len({source.author for source in self.sources})
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes zero."""
+        low, high = self.interval
+        return low > 0 or high < 0
 
 
-def pool_effects(tests: Iterable[Experiment], trial_variance: float) -> PooledEffect:
-    """Pool experiments that set one knob to one value. trial_variance: of one trial over seeds.
+@dataclass
+class Tests:
+    """The tests of one knob's value, added up."""
 
-    An author's effects are averaged first (by weight), then the authors, so that nobody counts by the number of their
-    records. The mean's deviation is the larger of what chance and what the authors' disagreement explains. Where
-    several knobs were changed together, each is credited with the whole effect at a part of the weight.
-    """
-    ordered = sorted(tests, key=lambda test: test.moment)
-    crashes = sum(test.verdict == "crash" for test in ordered)
-    observed = tuple(
-        Effect(test.moment, test.author, test.effect, test.result.interval, test.seeds, 1 / len(test.change))
-        for test in ordered
-        if test.effect is not None
-    )
-    if not observed:
-        return PooledEffect(0.0, math.inf, 0.0, crashes, ())
-    by_author: dict[bytes, list[Effect]] = defaultdict(list)
-    for seen in observed:
-        by_author[seen.author].append(seen)
-    means = [
-        math.fsum(seen.effect * seen.weight for seen in theirs) / math.fsum(seen.weight for seen in theirs)
-        for theirs in by_author.values()
-    ]
-    weight = math.fsum(seen.weight for seen in observed)
-    disagreement = statistics.variance(means) / len(means) if len(means) > 1 else 0.0
-    chance = 2 * trial_variance / weight
-    return PooledEffect(statistics.fmean(means), math.sqrt(max(chance, disagreement)), weight, crashes, observed)
+    tallies: dict[Source, "Tally"] = field(default_factory=dict)
+    crashes: dict[Source, "Crashes"] = field(default_factory=dict)
+
+    def add(self, test: Experiment) -> None:
+        source = (test.author, test.result.device_class)
+        if test.verdict == "crash":
+            self.crashes.setdefault(source, Crashes()).add(test)
+        if test.effect is not None:
+            self.tallies.setdefault(source, Tally()).add(test)
+
+    def pool(self, noise: Noise, without: AbstractSet[bytes] = frozenset(), device: str | None = None) -> PooledEffect:
+        """The pooled effect. without: authors who are not believed; device: only what was seen there."""
+        sources = [
+            tally.effect(author, device_class)
+            for (author, device_class), tally in sorted(self.tallies.items())
+            if author not in without and device in (None, device_class)
+        ]
+        crashes = sum(crashes.count for crashes in self.crashes.values())
+        if not sources:
+            return PooledEffect(0.0, math.inf, (-math.inf, math.inf), 0.0, 0.0, 1.0, 0.0, crashes, ())
+        variances = [2 * noise.variance / source.weight for source in sources]
+        pooled = random_effects([source.mean for source in sources], variances, max(1.0, noise.degrees))
+        return PooledEffect(
+            pooled.mean,
+            pooled.sd,
+            pooled.interval,
+            pooled.between,
+            pooled.disagreement,
+            pooled.chance,
+            sum(source.weight for source in sources),
+            crashes,
+            tuple(sources),
+        )
+
+
+@dataclass
+class Tally:
+    """One source's effects: exact sums, in units of 1 / ULP, and the latest test."""
+
+    tests: int = 0
+    weight: int = 0
+    weighed: int = 0
+    latest: Moment = (0, b"")
+
+    def add(self, test: Experiment) -> None:
+        assert test.effect is not None
+        weight = test.seeds / len(test.change)
+        self.tests += 1
+        self.weight += _exact(weight)
+        self.weighed += _exact(test.effect * weight)
+        self.latest = max(self.latest, test.moment)
+
+    def effect(self, author: bytes, device_class: str) -> SourceEffect:
+        """The sums as a mean, correctly rounded."""
+        mean, weight = self.weighed / self.weight, self.weight / ULP
+        return SourceEffect(author, device_class, mean, weight, self.tests, self.latest[1])
+
+
+@dataclass
+class Crashes:
+    """One source's crashes: how many, the reasons (the earliest record of each)."""
+
+    count: int = 0
+    reasons: dict[str, Moment] = field(default_factory=dict)
+
+    def add(self, test: Experiment) -> None:
+        self.count += 1
+        reason = test.result.reason
+        self.reasons[reason] = min(self.reasons.get(reason, test.moment), test.moment)
+
+
+def _exact(value: float) -> int:
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * (ULP // denominator)

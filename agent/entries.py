@@ -149,19 +149,36 @@ class Calibration(Body):
 
 
 class Hypothesis(Body):
-    """An idea that anyone may test."""
+    """An idea that anyone may test, and that a result answers by naming it in `inspired_by`.
+
+    change: what to set, knob -> value; empty where the idea is only in words. priority: how much its author expects of
+    it. proposer: `person`, `rule`, or a model's name.
+    """
 
     text: Text
     change: Annotated[dict[KnobName, KnobValue], Field(max_length=128)] = {}
     evidence: Annotated[list[Id], Field(max_length=64)] = []
     priority: Annotated[float, Field(ge=0, le=1)] = 0.5
+    proposer: Line = ""
 
 
 class Insight(Body):
-    """What holds across several results."""
+    """What holds across several results.
+
+    kind and about: what sort of finding about what (knob -> value, None for all its values), by which two insights can
+    be told to speak of the same; `agent.insights` has the kinds. effect: improvement in the metric's unit, positive is
+    better, with its interval. authors: how many authors' results it rests on; evidence: some of these results.
+    proposer: `rule`, or a model's name.
+    """
 
     text: Text
     evidence: Annotated[list[Id], Field(max_length=64)] = []
+    kind: Line = ""
+    about: Annotated[dict[KnobName, KnobValue | None], Field(max_length=128)] = {}
+    effect: Effect | None = None
+    interval: tuple[Effect, Effect] | None = None
+    authors: NonNegativeInt = 0
+    proposer: Line = ""
 
 
 class Profile(Body):
@@ -177,7 +194,7 @@ class Presence(Body):
     """What a node does right now; gossiped, never stored.
 
     claim: the change being tested ({knob: new value, edited file: what is edited in it, hashed}), so that peers pick
-    another; it holds until expires_ms.
+    another; it holds until expires_ms. hypothesis: the record whose idea that is, if one gave it.
     best: value of the node's own best recipe.
     """
 
@@ -186,6 +203,7 @@ class Presence(Body):
     claim: Annotated[dict[KnobName, KnobValue], Field(max_length=128)] = {}
     expires_ms: NonNegativeInt = 0
     best: FiniteFloat | None = None
+    hypothesis: Id | None = None
 
 
 BODIES: Final[Mapping[str, type[Body]]] = {
@@ -197,6 +215,7 @@ BODIES: Final[Mapping[str, type[Body]]] = {
     "presence": Presence,
 }
 KINDS: Final[Mapping[type[Body], str]] = {body: kind for kind, body in BODIES.items()}
+HOLDING_TUPLES: Final = frozenset({"result", "insight"})
 Entry = Result | Calibration | Hypothesis | Insight | Profile | Presence
 
 
@@ -220,7 +239,7 @@ def read_if_known(record: Record) -> Entry | None:
 def _read(kind: str, value: Mapping[str, Any]) -> Entry:
     try:
         # msgpack has no tuples: where the schema has one, a list is its encoding
-        entry = BODIES[kind].model_validate(_tuples(value) if kind == "result" else value)
+        entry = BODIES[kind].model_validate(_tuples(value) if kind in HOLDING_TUPLES else value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"

@@ -7,13 +7,25 @@ under what it says; views are made from these files when asked for, and only wha
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from agent.best import Best, Code, latest_run
 from agent.board import BoardRow, board
-from agent.discoveries import Discovery, credibility, discover, is_replication, own_verdict, settled
-from agent.effects import PooledEffect, pool_effects
-from agent.entries import NO_TASK, Calibration, Profile, Result, Verdict, kept, read_if_known
+from agent.cells import Cell, cell
+from agent.discoveries import BELIEVED, Discovery, credibility, discover, is_replication, own_verdict, settled
+from agent.effects import PooledEffect, Tests
+from agent.entries import (
+    NO_TASK,
+    Calibration,
+    Hypothesis,
+    Insight,
+    Profile,
+    Result,
+    Verdict,
+    kept,
+    read_if_known,
+)
 from agent.evidence import (
     MAX_VALUE,
     Experiment,
@@ -35,6 +47,24 @@ from trainer.task import Task
 KnobSetting: TypeAlias = tuple[str, Scalar]
 
 
+@dataclass(frozen=True)
+class Told:
+    """A hypothesis or an insight, by whom and when."""
+
+    moment: Moment
+    author: bytes
+
+
+@dataclass(frozen=True)
+class ToldHypothesis(Told):
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
+class ToldInsight(Told):
+    insight: Insight
+
+
 class Notebook:
     """What `me` (32-byte author) knows about a task on a device of `device_class`."""
 
@@ -47,8 +77,12 @@ class Notebook:
         self._experiments: dict[bytes, Experiment] = {}
         self._by_author: dict[bytes, list[Experiment]] = defaultdict(list)
         self._by_candidate: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._tests: dict[Cell, Tests] = defaultdict(Tests)
         self._by_setting: dict[KnobSetting, list[Experiment]] = defaultdict(list)
         self._by_change: dict[NewValues, list[Experiment]] = defaultdict(list)
+        self._by_named: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._hypotheses: dict[bytes, ToldHypothesis] = {}
+        self._insights: dict[bytes, ToldInsight] = {}
         self._by_replicated: dict[bytes, list[Experiment]] = defaultdict(list)
         self._latest_keeps: dict[bytes, Experiment] = {}
         self._trials: dict[bytes, dict[bytes, dict[int, tuple[Moment, float]]]] = {}
@@ -80,6 +114,10 @@ class Notebook:
             moment = (record.time_ms, record.id)
             if record.author not in self._profiles or self._profiles[record.author][0] < moment:
                 self._profiles[record.author] = (moment, entry)
+        elif isinstance(entry, Hypothesis):
+            self._hypotheses[record.id] = ToldHypothesis((record.time_ms, record.id), record.author, entry)
+        elif isinstance(entry, Insight):
+            self._insights[record.id] = ToldInsight((record.time_ms, record.id), record.author, entry)
         elif isinstance(entry, Result | Calibration) and record.task == self._fingerprint:
             if not comparable(self.task, entry, self.device_class):
                 return
@@ -95,12 +133,15 @@ class Notebook:
         self._by_change[experiment.new_values].append(experiment)
         for knob, (_, new) in experiment.change.knobs.items():
             self._by_setting[(knob, new)].append(experiment)
+            self._tests[self.cell(knob, new)].add(experiment)
         if kept(experiment.verdict):
             before = self._latest_keeps.get(experiment.author, experiment)
             self._latest_keeps[experiment.author] = max(before, experiment, key=lambda e: e.moment)
             if experiment.author == self.me:
                 self._choose_best()
         self._stale.add(experiment.new_values)
+        for named in experiment.result.inspired_by:
+            self._by_named[named].append(experiment)
         replicated = experiment.result.replicates
         if replicated is not None:
             self._by_replicated[replicated].append(experiment)
@@ -217,14 +258,25 @@ class Notebook:
 
     # Effects and discoveries
 
-    def effect(self, knob: str, value: Scalar) -> PooledEffect | None:
-        """What all experiments that set the knob to the value say together; None without any."""
-        tests = self._by_setting.get((knob, value))
-        return pool_effects(tests, self.noise().variance) if tests else None
+    def cell(self, knob: str, value: Scalar) -> Cell:
+        """The cell of the knob's range that the value is pooled in."""
+        return cell(self.task.knobs[knob], value)
 
-    def effects(self) -> dict[KnobSetting, PooledEffect]:
-        """The pooled effect of every (knob, value) that anyone tried."""
-        return {setting: pool_effects(tests, self.noise().variance) for setting, tests in self._by_setting.items()}
+    def effect(self, knob: str, value: Scalar, *, device: str | None = None) -> PooledEffect | None:
+        """What all experiments that set the knob to (about) the value say together; None without any.
+
+        device: only what was seen on that device class. Authors whom this node does not believe are left out.
+        """
+        tests = self._tests.get(self.cell(knob, value))
+        return tests.pool(self.noise(), self._disbelieved(), device) if tests else None
+
+    def effects(self) -> dict[Cell, PooledEffect]:
+        """The pooled effect of every cell of a knob that anyone tried."""
+        noise, without = self.noise(), self._disbelieved()
+        return {cell: tests.pool(noise, without) for cell, tests in sorted(self._tests.items(), key=repr)}
+
+    def _disbelieved(self) -> frozenset[bytes]:
+        return frozenset(author for author in self._own_tests() if self.credibility(author) < BELIEVED)
 
     def discoveries(self) -> list[Discovery]:
         """Every change that someone kept on their own idea, by time and id."""
@@ -327,6 +379,20 @@ class Notebook:
         keeps = [e for e in self._by_setting.get(setting, ()) if e.author == self.me and kept(e.verdict)]
         latest = max(keeps, key=lambda experiment: experiment.moment, default=None)
         return (latest.effect or 0.0) / len(latest.change) if latest else 0.0
+
+    # What was said in words
+
+    def hypotheses(self) -> list[ToldHypothesis]:
+        """Every hypothesis, by time and id; `agent.hypotheses` says which are open."""
+        return sorted(self._hypotheses.values(), key=lambda told: told.moment)
+
+    def insights(self) -> list[ToldInsight]:
+        """Every insight, by time and id."""
+        return sorted(self._insights.values(), key=lambda told: told.moment)
+
+    def naming(self, record_id: bytes) -> list[Experiment]:
+        """The experiments that name a record as what inspired them, by time and id."""
+        return sorted(self._by_named.get(record_id, ()), key=lambda test: test.moment)
 
     # Authors
 

@@ -13,15 +13,15 @@ same do not all do the same, and spends at most REPLICATING of its recent time o
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from agent.claims import Claim
 from agent.discoveries import Discovery
 from agent.entries import kept
 from agent.evidence import claim_of
 from agent.notebook import Notebook
-from trainer.knobs import Scalar
 from trainer.recipe import Recipe
 
 RECENT: Final = 12  # experiments
@@ -34,15 +34,6 @@ BELIEVABLE: Final = 20.0  # deviations
 CLEAR: Final = 4.0  # deviations
 CALIBRATED_DEGREES: Final = 4.0
 UNDECIDED: Final = 2  # inconclusive verdicts among the recent
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A peer's announcement that it is testing a change, as `claim_of` tells it, until `expires_ms`."""
-
-    author: bytes
-    change: Mapping[str, Scalar]
-    expires_ms: int
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Final
 
 import trio
 
+from agent.claims import Claim
 from agent.entries import Presence
-from agent.policy import Claim
 from gossip.network import now_ms
 from node.events import mean_values
 from node.state import State

@@ -16,8 +16,8 @@ from typing import Any, Final, TypeAlias
 import psutil
 import trio
 
+from agent.claims import Claim
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, check, kept, read, write
-from agent.policy import Claim
 from gossip.addressbook import AddressBook
 from gossip.events import (
     Contradicted,
@@ -345,7 +345,7 @@ class _Node:
         presence = read(record)
         if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
             self.live.heard(record.author, record.time_ms, presence)
-            self.research.claims.note(Claim(record.author, presence.claim, presence.expires_ms))
+            self.research.claims.note(Claim(record.author, presence.claim, presence.expires_ms, presence.hypothesis))
 
     async def _do_research(self) -> None:
         state, home = self.state, self.state.home

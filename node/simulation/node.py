@@ -8,11 +8,12 @@ from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.claims import Claim
 from agent.entries import BudgetBody, Calibration, Pair, Result
 from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
-from agent.policy import Calibrate, Claim, Decision, Explore, Replicate, choose
+from agent.policy import Calibrate, Decision, Explore, Replicate, choose
 from agent.proposal import Proposer
 from agent.search import Search
 from gossip.identity import Identity

@@ -7,8 +7,9 @@ from itertools import count
 from typing import Final
 
 from agent import entries
+from agent.claims import Claim
 from agent.entries import Result
-from agent.policy import Calibrate, Claim, Explore, Replicate
+from agent.policy import Calibrate, Explore, Replicate
 from gossip.record import Record
 from node.simulation.node import Node, Step, identity
 from node.simulation.world import World, surface_world

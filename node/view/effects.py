@@ -7,16 +7,16 @@ from agent.effects import PooledEffect
 from node.state import State
 from trainer.knobs import Scalar
 
-Z_95: Final = 1.96
-MAX_SEEN: Final = 20  # experiments listed under one value
+MAX_SEEN: Final = 20  # authors listed under one value
 
 
 def effects(state: State) -> dict[str, Any]:
     """Knobs with their tried values, those first of which most is to be gained.
 
-    `knobs`: name, default, values. Each value: value, mean, low, high (95 %, in the metric's unit, positive is better;
-    None where nothing was measured), authors, experiments, crashes, `seen`: the latest single effects, each with id,
-    alias, own, effect, low, high.
+    `knobs`: name, default, values. Each value (of a number, the middle of a part of its range): value, mean, low, high
+    (95 %, in the metric's unit, positive is better; None where nothing was measured), authors, experiments, crashes,
+    `seen`: what each author saw on each device class, with id (of the latest test), alias, own, device_class, tests,
+    effect.
     """
     by_knob: dict[str, list[dict[str, Any]]] = {}
     for (knob, value), pooled in state.notebook.effects().items():
@@ -39,24 +39,24 @@ def _largest_first(row: dict[str, Any]) -> float:
 
 
 def _value(state: State, value: Scalar, pooled: PooledEffect) -> dict[str, Any]:
-    known = bool(pooled.observed)
+    known = bool(pooled.sources)
     return {
         "value": value,
         "mean": pooled.mean if known else None,
-        "low": pooled.mean - Z_95 * pooled.sd if known else None,
-        "high": pooled.mean + Z_95 * pooled.sd if known else None,
-        "authors": len({seen.author for seen in pooled.observed}),
-        "experiments": len(pooled.observed) + pooled.crashes,
+        "low": pooled.interval[0] if known else None,
+        "high": pooled.interval[1] if known else None,
+        "authors": pooled.authors,
+        "experiments": sum(source.tests for source in pooled.sources) + pooled.crashes,
         "crashes": pooled.crashes,
         "seen": [
             {
-                "id": seen.moment[1].hex(),
-                "alias": state.alias(seen.author),
-                "own": seen.author == state.me,
-                "effect": seen.effect,
-                "low": seen.interval[0] if seen.interval else None,
-                "high": seen.interval[1] if seen.interval else None,
+                "id": source.record_id.hex(),
+                "alias": state.alias(source.author),
+                "own": source.author == state.me,
+                "device_class": source.device_class,
+                "tests": source.tests,
+                "effect": source.mean,
             }
-            for seen in pooled.observed[-MAX_SEEN:]
+            for source in pooled.sources[:MAX_SEEN]
         ],
     }

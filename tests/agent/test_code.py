@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from agent import entries
 from agent.best import Code
+from agent.claims import Claim
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
 from agent.packed import edit_sizes, edits_body, pack, recipe_body
-from agent.policy import Claim, Replicate, choose, replication_value
+from agent.policy import Replicate, choose, replication_value
 from agent.search import Search
 from gossip.identity import Identity
 from gossip.record import Record

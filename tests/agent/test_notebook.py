@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from agent import entries
 from agent.entries import NO_TASK, Calibration, Entry, Profile, RecipeBody, Result
+from agent.hypotheses import ideas, open_ideas, takeable
+from agent.insights import findings
 from agent.notebook import Notebook
 from agent.packed import pack
 from gossip.identity import Identity
@@ -77,6 +79,11 @@ def views(book: Notebook) -> dict[str, object]:
         "profiles": [book.profile(author) for author in authors],
         "by_record": [book.discovery(e.record_id) for e in book.experiments()],
         "experiments": book.experiments(),
+        "insights": book.insights(),
+        "findings": findings(book),
+        "ideas": ideas(book),
+        "open ideas": open_ideas(book),
+        "takeable": takeable(book),
     }
 
 
@@ -406,8 +413,8 @@ def test_effects_are_pooled_over_authors_not_over_records() -> None:
     records += [write.test(BOB, {"LR": 0.003}, 0.08), write.test(CAT, {"LR": 0.003}, 0, "crash")]
     effect = notebook(*records).effect("LR", 0.003)
     assert effect is not None
-    assert effect.mean == pytest.approx(0.06)
-    assert (effect.weight, effect.crashes, len(effect.observed)) == (4.0, 1, 4)
+    assert effect.mean == pytest.approx(0.06, abs=0.001)
+    assert (effect.weight, effect.crashes, effect.authors) == (4.0, 1, 2)
     assert notebook(*records).effect("LR", 0.01) is None
 
 

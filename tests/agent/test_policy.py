@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from agent import policy
+from agent.claims import Claim
 from agent.entries import Calibration, RecipeBody
 from agent.notebook import Notebook
-from agent.policy import Calibrate, Claim, Decision, Explore, Replicate, choose
+from agent.policy import Calibrate, Decision, Explore, Replicate, choose
 from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, Writer, notebook

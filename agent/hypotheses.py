@@ -1,0 +1,121 @@
+"""Open hypotheses: which ideas wait for a test, who is at them, and how the others were answered.
+
+A hypothesis is answered by results that name it in `inspired_by` and set nothing but what it suggests (the rest may
+hold already). It is open until somebody whom this node believes comes to a clear verdict. Whoever takes one says so in
+presences; that claim ends by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.claims import Claim
+from agent.discoveries import BELIEVED
+from agent.entries import Hypothesis, Verdict, kept
+from agent.evidence import Experiment, Moment
+from agent.notebook import Notebook
+from trainer.errors import TrainerError
+
+UNCLEAR: Final = 3  # inconclusive answers, after which another test would hardly tell more
+OF_ONE_AUTHOR: Final = 20  # open ones that count: the newest
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result that tested a hypothesis. effect: mean improvement in the metric's unit, None after a crash."""
+
+    record_id: bytes
+    author: bytes
+    verdict: Verdict
+    effect: float | None
+
+
+@dataclass(frozen=True)
+class Idea:
+    """A hypothesis as it stands. claimed_by: authors who say that they are testing it now."""
+
+    moment: Moment
+    author: bytes
+    hypothesis: Hypothesis
+    answers: tuple[Answer, ...] = ()
+    claimed_by: tuple[bytes, ...] = ()
+    is_open: bool = True
+
+    @property
+    def record_id(self) -> bytes:
+        return self.moment[1]
+
+
+def ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
+    """Every hypothesis with its answers and who is at it, by time and id. claims: what peers announced."""
+    live = [claim for claim in claims if claim.expires_ms > now_ms]
+    return [_idea(notebook, told.moment, told.author, told.hypothesis, live) for told in notebook.hypotheses()]
+
+
+def open_ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
+    """What waits for a test, first what this node's own person proposed, then what promises most.
+
+    The promise is the priority times the author's credibility; of equal ones the best founded, then the oldest, is
+    first. Of each author the newest OF_ONE_AUTHOR count, so that nobody fills the list.
+    """
+    waiting = [idea for idea in ideas(notebook, claims=claims, now_ms=now_ms) if idea.is_open]
+    newest: dict[bytes, list[Idea]] = {}
+    for idea in reversed(waiting):
+        newest.setdefault(idea.author, []).append(idea)
+    counted = [idea for theirs in newest.values() for idea in theirs[:OF_ONE_AUTHOR]]
+    return sorted(
+        counted, key=lambda idea: (not _of_own_person(notebook, idea), -_promise(notebook, idea), *_rank(idea))
+    )
+
+
+def takeable(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
+    """The open ideas that this node could test next: with a change that its best recipe lacks and its tests know not.
+
+    Left out is what a peer is testing now, unless this node's own person wants it.
+    """
+    return [
+        idea
+        for idea in open_ideas(notebook, claims=claims, now_ms=now_ms)
+        if (not idea.claimed_by or _of_own_person(notebook, idea)) and _is_new_here(notebook, idea.hypothesis)
+    ]
+
+
+def _idea(notebook: Notebook, moment: Moment, author: bytes, hypothesis: Hypothesis, live: Sequence[Claim]) -> Idea:
+    tests = [test for test in notebook.naming(moment[1]) if _tests(test, hypothesis)]
+    answers = tuple(Answer(test.record_id, test.author, test.verdict, test.effect) for test in tests)
+    believed = [a for a in answers if a.author == notebook.me or notebook.credibility(a.author) >= BELIEVED]
+    clear = any(kept(answer.verdict) or answer.verdict in ("discard", "crash") for answer in believed)
+    change = hypothesis.change.items()
+    claimed_by = tuple(
+        claim.author
+        for claim in sorted(live, key=lambda claim: claim.author)
+        if claim.hypothesis == moment[1] or (change and claim.change.items() == change)
+    )
+    return Idea(moment, author, hypothesis, answers, claimed_by, not clear and len(believed) < UNCLEAR)
+
+
+def _tests(test: Experiment, hypothesis: Hypothesis) -> bool:
+    return not hypothesis.change or test.new_values <= frozenset(hypothesis.change.items())
+
+
+def _is_new_here(notebook: Notebook, hypothesis: Hypothesis) -> bool:
+    if not hypothesis.change:
+        return False
+    try:
+        candidate = notebook.on_best(hypothesis.change)
+    except TrainerError:
+        return False
+    return candidate != notebook.best() and not notebook.was_tried(candidate)
+
+
+def _of_own_person(notebook: Notebook, idea: Idea) -> bool:
+    return idea.author == notebook.me and idea.hypothesis.proposer == "person"
+
+
+def _promise(notebook: Notebook, idea: Idea) -> float:
+    credit = 1.0 if idea.author == notebook.me else notebook.credibility(idea.author)
+    return idea.hypothesis.priority * credit
+
+
+def _rank(idea: Idea) -> tuple[int, Moment]:
+    return -len(idea.hypothesis.evidence), idea.moment
