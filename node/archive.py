@@ -7,7 +7,7 @@ only the bytes: it checks form and signature, and that the plain fields say the 
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,10 @@ def fields_of(record: Record) -> dict[str, Any]:
     }
 
 
-def to_line(record: Record) -> str:
-    """One line of an archive, without the line break."""
-    return json.dumps(fields_of(record) | {"record": base64.b64encode(record.raw).decode()}, ensure_ascii=False)
+def to_line(record: Record, beside: Mapping[str, str] | None = None) -> str:
+    """One line of an archive, without the line break. beside: fields that nobody signed."""
+    fields = fields_of(record) | dict(beside or {}) | {"record": base64.b64encode(record.raw).decode()}
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def from_line(line: str) -> Record:

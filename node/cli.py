@@ -161,10 +161,28 @@ def export(
 ) -> None:
     from node.export import export as write
     from node.export.output import put
+    from node.membership import load_membership
 
-    put(write(home_of(context), task, format, what), output)
+    home = home_of(context)
+    put(write(home, task, format, what), output)
     if output is not None:
         typer.echo(f"written: {output}", err=True)
+    membership = load_membership(home)
+    if membership.key is not None:
+        typer.echo(f"from the {membership.words}: whoever gets this can read it without the key", err=True)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="results.tsv, or JSON lines such as export writes.")],
+    task: TaskOption = None,
+    json: Json = False,
+) -> None:
+    """Take in what was found elsewhere: signed records as they are, anything else as hypotheses to test."""
+    from node.importing import import_file
+
+    import_file(home_of(context), task, file, as_json=json)
 
 
 @app.command()

@@ -75,7 +75,7 @@ def printable(text: str) -> str:
 
 def count(number: int, what: str) -> str:
     """`1 record`, `2 records`, `2 discoveries`."""
-    many = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    many = what[:-1] + "ies" if what.endswith("y") else what[:-2] + "es" if what.endswith("is") else what + "s"
     return f"{number:,} {what if number == 1 else many}"
 
 

@@ -28,18 +28,19 @@ def write_tsv(state: State, what: str) -> str:
         if not rows:
             if parent is None:
                 continue  # nothing to compare with until a parent's trial gave a value
-            rows.append(_row(BASELINE_COMMIT, parent, result.peak_memory_mb, "keep", "baseline"))
+            rows.append(row(BASELINE_COMMIT, parent, result.peak_memory_mb, "keep", "baseline"))
         if kept(result.verdict) or what == "all":
             commit, text = record.id.hex()[:7], change_text(result.change, edit_sizes(state.task, result))
             if value is None:
-                rows.append(_row(commit, 0.0, 0.0, "crash", text))
+                rows.append(row(commit, 0.0, 0.0, "crash", text))
             else:
                 status = "keep" if kept(result.verdict) else "discard"
-                rows.append(_row(commit, value, result.peak_memory_mb, status, text))
+                rows.append(row(commit, value, result.peak_memory_mb, status, text))
     if not rows:
         raise ExportError("this node has finished no experiment yet, so there is no results.tsv")
     return "\n".join([HEADER.format(metric=state.task.metric.name), *rows]) + "\n"
 
 
-def _row(commit: str, value: float, memory_mb: float, status: str, description: str) -> str:
+def row(commit: str, value: float, memory_mb: float, status: str, description: str) -> str:
+    """A line of the table, without its end."""
     return f"{commit}\t{value:.6f}\t{memory_mb / 1024:.1f}\t{status}\t{' '.join(description.split())}"
