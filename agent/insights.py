@@ -23,11 +23,10 @@ from agent.effects import PooledEffect, SourceEffect
 from agent.entries import Insight
 from agent.judge import smallest_worth
 from agent.notebook import Notebook
-from agent.span import Span
 from agent.student import quantile
-from agent.wording import show
+from agent.wording import nodes, setting, size
 from trainer.knobs import Scalar
-from trainer.task import Metric, Task
+from trainer.task import Metric
 
 AUTHORS: Final = 3
 SIDES: Final = 2
@@ -74,20 +73,20 @@ def _of_setting(notebook: Notebook, cell: Cell, effect: PooledEffect, worth: flo
     worse = [source for source in effect.sources if -source.mean > _reach(notebook, source)]
     if any(min(_authors_on(better, c), _authors_on(worse, c)) >= SIDES for c in classes):
         text = (
-            f"nodes contradict each other on {_setting(task, cell)}: {task.metric.name} was better for "
-            f"{_nodes(len(better))} by about {_size(_middle(better))}, worse for {len(worse)} by about "
-            f"{_size(_middle(worse))}"
+            f"nodes contradict each other on {setting(task, cell)}: {task.metric.name} was better for "
+            f"{nodes(len(better))} by about {size(_middle(better))}, worse for {len(worse)} by about "
+            f"{size(_middle(worse))}"
         )
         yield _insight("contradiction", cell, text, effect)
     elif effect.authors < AUTHORS:
         return
     elif effect.clear and abs(effect.mean) >= worth:
-        over = f"over {_nodes(effect.authors)}{_on(classes)}"
-        yield _insight("effect", cell, f"{_setting(task, cell)} {_does(task.metric, effect)} {over}", effect)
+        over = f"over {nodes(effect.authors)}{_on(classes)}"
+        yield _insight("effect", cell, f"{setting(task, cell)} {_does(task.metric, effect)} {over}", effect)
     elif kept and not effect.clear and abs(effect.mean) < NOTHING * notebook.noise().sd:
         low, high = effect.interval
         text = (
-            f"{_setting(task, cell)} was kept by somebody, but over {_nodes(effect.authors)} its effect on "
+            f"{setting(task, cell)} was kept by somebody, but over {nodes(effect.authors)} its effect on "
             f"{task.metric.name} cannot be told from none ({_signed(low)} to {_signed(high)}, positive is better)"
         )
         yield _insight("noise", cell, text, effect)
@@ -109,8 +108,8 @@ def _differs(notebook: Notebook, cell: Cell, classes: Sequence[str]) -> Insight 
             if gap > max(reach, smallest_worth(notebook.noise())) and (found is None or gap > found[0]):
                 metric = notebook.task.metric
                 text = (
-                    f"{_setting(notebook.task, cell)} {_does(metric, at_one)} on {one} ({_nodes(at_one.authors)}), but "
-                    f"{_does(metric, at_other)} on {other} ({_nodes(at_other.authors)})"
+                    f"{setting(notebook.task, cell)} {_does(metric, at_one)} on {one} ({nodes(at_one.authors)}), but "
+                    f"{_does(metric, at_other)} on {other} ({nodes(at_other.authors)})"
                 )
                 both = (*at_one.sources, *at_other.sources)
                 found = (
@@ -139,7 +138,7 @@ def _inert(knob: str, values: Mapping[Cell, PooledEffect], worth: float) -> Iter
     if nothing and len(authors) >= AUTHORS:
         sources = [source for effect in values.values() for source in effect.sources]
         tests = sum(source.tests for source in sources)
-        text = f"{knob} changes nothing worth having: {tests} tests of {len(values)} values by {_nodes(len(authors))}"
+        text = f"{knob} changes nothing worth having: {tests} tests of {len(values)} values by {nodes(len(authors))}"
         yield Insight(
             kind="inert",
             text=text,
@@ -212,31 +211,17 @@ def _middle(sources: Sequence[SourceEffect]) -> float:
     return math.fsum(abs(source.mean) for source in sources) / len(sources)
 
 
-def _setting(task: Task, cell: Cell) -> str:
-    knob, value = cell
-    sign = "=" if Span.of(task.knobs[knob]) is None else "≈"
-    return f"{knob}{sign}{show(value)}"
-
-
 def _does(metric: Metric, effect: PooledEffect) -> str:
     if not effect.clear:
         return f"makes no clear difference to {metric.name}"
     low, high = sorted(map(abs, effect.interval))
     moves = "lowers" if (effect.mean > 0) == (metric.direction == "minimize") else "raises"
-    return f"{moves} {metric.name} by {_size(effect.mean)} ({_size(low)} to {_size(high)})"
+    return f"{moves} {metric.name} by {size(effect.mean)} ({size(low)} to {size(high)})"
 
 
 def _on(classes: Sequence[str]) -> str:
     return f", on {', '.join(classes[:-1])} and {classes[-1]}" if len(classes) > 1 else ""
 
 
-def _size(value: float) -> str:
-    return f"{abs(value):.2g}"
-
-
 def _signed(value: float) -> str:
     return f"{value:+.2g}"
-
-
-def _nodes(count: int) -> str:
-    return f"{count} node{'' if count == 1 else 's'}"

@@ -84,6 +84,7 @@ class Notebook:
         self._hypotheses: dict[bytes, ToldHypothesis] = {}
         self._insights: dict[bytes, ToldInsight] = {}
         self._by_replicated: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._device_classes: set[str] = set()
         self._latest_keeps: dict[bytes, Experiment] = {}
         self._trials: dict[bytes, dict[bytes, dict[int, tuple[Moment, float]]]] = {}
         self._spreads: dict[bytes, dict[bytes, Spread]] = defaultdict(dict)
@@ -129,6 +130,7 @@ class Notebook:
     def _file_experiment(self, experiment: Experiment) -> None:
         self._experiments[experiment.record_id] = experiment
         self._by_author[experiment.author].append(experiment)
+        self._device_classes.add(experiment.result.device_class)
         self._by_candidate[experiment.candidate_id].append(experiment)
         self._by_change[experiment.new_values].append(experiment)
         for knob, (_, new) in experiment.change.knobs.items():
@@ -305,6 +307,18 @@ class Notebook:
         same = {test.record_id: test for test in self._by_change.get(change, ())}
         naming = [test for record_id in same for test in self._by_replicated.get(record_id, ())]
         return list((same | {test.record_id: test for test in naming if is_replication(test, change)}).values())
+
+    def tests_of(self, change: Mapping[str, Scalar]) -> list[Experiment]:
+        """The experiments that set exactly these values, or replicate what did, by time and id."""
+        return sorted(self._tests_of(frozenset(change.items())), key=lambda test: test.moment)
+
+    def latest_keeps(self) -> list[Experiment]:
+        """What made each author's best recipe, by author."""
+        return [keep for _, keep in sorted(self._latest_keeps.items())]
+
+    def device_classes(self) -> set[str]:
+        """The device classes of the nodes whose results count here."""
+        return set(self._device_classes)
 
     def credibility(self, author: bytes) -> float:
         """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""

@@ -1,4 +1,4 @@
-"""The sentence that says why a change is worth a trial, as people read it in the feed."""
+"""How findings and ideas are put in words, as people read them in the feed."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +9,7 @@ from agent.notebook import Notebook
 from agent.span import Span
 from trainer.knobs import Scalar
 from trainer.recipe import values
-from trainer.task import Knob
+from trainer.task import Knob, Task
 
 NEAR: Final = 0.15
 INSPIRATIONS: Final = 3
@@ -32,6 +32,22 @@ def hypothesis(notebook: Notebook, change: Mapping[str, Scalar]) -> tuple[str, t
 def show(value: Scalar) -> str:
     """A knob's value as people write it."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def setting(task: Task, pair: tuple[str, Scalar]) -> str:
+    """A knob set to a value: `INIT=normal`; of a number, which stands for its part of the range, `LR≈0.003`."""
+    knob, value = pair
+    return f"{knob}{'=' if Span.of(task.knobs[knob]) is None else '≈'}{show(value)}"
+
+
+def size(value: float) -> str:
+    """How large an effect is, without its sign."""
+    return f"{abs(value):.2g}"
+
+
+def nodes(count: int) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{count} node{'' if count == 1 else 's'}"
 
 
 def _why(
@@ -64,8 +80,7 @@ def _why(
 
 
 def _nodes(keeps: list[Experiment]) -> str:
-    count = len({e.author for e in keeps})
-    return f"{count} node{'s' if count > 1 else ''}"
+    return nodes(len({e.author for e in keeps}))
 
 
 def _found(notebook: Notebook, experiment: Experiment) -> str:
