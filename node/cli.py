@@ -10,6 +10,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from node import complete
 from node.configshow import config_app
 from node.formats import FormatName, format_lines
 from node.keys import identity_app, swarm_key_app
@@ -66,11 +67,18 @@ def run(
     context: typer.Context,
     task: TaskOption = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Change a knob of the program.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KNOB=VALUE", autocompletion=complete.knobs, help="Change a knob of the program."
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="ID|FILE", help="A record of the log, repeated with its seeds, or a JSON file."),
+        typer.Option(
+            metavar="ID|FILE",
+            autocompletion=complete.records,
+            help="A record of the log, repeated with its seeds, or a JSON file.",
+        ),
     ] = None,
     program: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A changed program, for example one that was patched.")
@@ -93,7 +101,12 @@ def propose(
     program: Annotated[Path, typer.Option(metavar="FILE", help="The program with your change.")],
     hypothesis: Annotated[str, typer.Option(metavar="TEXT", help="Why it might help, in a sentence.")],
     base: Annotated[
-        str, typer.Option(metavar="best|baseline|ID", help="What you changed, as `export --what` names it.")
+        str,
+        typer.Option(
+            metavar="best|baseline|ID",
+            autocompletion=complete.base,
+            help="What you changed, as `export --what` names it.",
+        ),
     ] = "best",
     task: TaskOption = None,
     json: Json = False,
@@ -131,7 +144,9 @@ def board(context: typer.Context, task: TaskOption = None, json: Json = False) -
 @app.command()
 def show(
     context: typer.Context,
-    record: Annotated[str, typer.Argument(metavar="ID", help="A record's id, or its first digits.")],
+    record: Annotated[
+        str, typer.Argument(metavar="ID", autocompletion=complete.records, help="A record's id, or its first digits.")
+    ],
     task: TaskOption = None,
     json: Json = False,
 ) -> None:
@@ -150,7 +165,9 @@ def export(
     what: Annotated[
         str | None,
         typer.Option(
-            metavar="best|baseline|kept|all|ID", help="Of what (default: best for patch and program, else all)."
+            metavar="best|baseline|kept|all|ID",
+            autocompletion=complete.what,
+            help="Of what (default: best for patch and program, else all).",
         ),
     ] = None,
     output: Annotated[
@@ -193,7 +210,11 @@ def doctor(
     ] = None,
     swarm: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The swarm's name (default: the one that this folder belongs to)."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.swarms,
+            help="The swarm's name (default: the one that this folder belongs to).",
+        ),
     ] = None,
     swarm_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of a private swarm.")] = None,
     json: Json = False,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from node import complete
+
 if TYPE_CHECKING:
     from node.home import Home
 
@@ -12,13 +14,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a 
 
 TaskOption = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
-    typer.Option("--task", metavar="NAME|FOLDER", help="What to work on (default: the last one here, else story-cpu)."),
+    typer.Option(
+        "--task",
+        metavar="NAME|FOLDER",
+        autocompletion=complete.tasks,
+        help="What to work on (default: the last one here, else story-cpu).",
+    ),
 ]
 
 ConfigOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--config", metavar="FILE|PROFILE", help="Settings on top of config.toml: a file, or laptop, h100, server."
+        "--config",
+        metavar="FILE|PROFILE",
+        autocompletion=complete.profiles,
+        help="Settings on top of config.toml: a file, or laptop, h100, server.",
     ),
 ]
 

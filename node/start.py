@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from node import complete
 from node.options import ConfigOption, Json, TaskOption, home_of
 
 
@@ -23,7 +24,12 @@ def join(
         typer.Option("--listen", metavar="ADDR", help="Where to listen (default: port 4477, or a free one if taken)."),
     ] = None,
     swarm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The swarm's name (default: the last one here, else main).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.swarms,
+            help="The swarm's name (default: the last one here, else main).",
+        ),
     ] = None,
     swarm_key: Annotated[
         Path | None, typer.Option("--swarm-key", metavar="FILE", help="The key of a private swarm.")

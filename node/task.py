@@ -6,6 +6,7 @@ from typing import Annotated, Final, Optional
 
 import typer
 
+from node import complete
 from node.options import Json
 
 task_app: Final = typer.Typer(help="List the built-in tasks, check a task, begin one of your own.")
@@ -42,7 +43,11 @@ def check(
     context: typer.Context,
     task: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
-        typer.Argument(metavar="[NAME|FOLDER]", help="The task (default: the last one here, else story-cpu)."),
+        typer.Argument(
+            metavar="[NAME|FOLDER]",
+            autocompletion=complete.tasks,
+            help="The task (default: the last one here, else story-cpu).",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
