@@ -61,7 +61,7 @@ def sample(knob: Knob, known: Mapping[Scalar, float], seed: int) -> Scalar:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=0))
-    space = {knob.name: _distribution(knob)}
+    space = {knob.name: distribution(knob)}
     told = sorted(known.items(), key=lambda pair: -pair[1])[:MOST_VALUES]
     trials = [
         optuna.trial.create_trial(params={knob.name: value}, distributions=space, value=height)
@@ -76,7 +76,7 @@ def sample(knob: Knob, known: Mapping[Scalar, float], seed: int) -> Scalar:
     return value if span is None else span.readable(float(value))
 
 
-def _distribution(knob: Knob) -> "BaseDistribution":
+def distribution(knob: Knob) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     span = Span.of(knob)

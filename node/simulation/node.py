@@ -1,6 +1,7 @@
 """One simulated node: what the research loop does, without the waiting."""
 
 import hashlib
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,9 @@ class Node:
             seconds += self.world.seconds * (1 if known is not None else 2)
             before = self.world.trial(parent, seed) if known is None else known
             after = self.world.trial(candidate, seed)
+            if not math.isfinite(after):
+                pairs[seed] = (None, before)
+                return self._result(candidate, pairs, "crash", seconds, hypothesis, replicates), seconds
             pairs[seed] = (after, before)
             improvements.append(self.world.task.metric.improvement(before, after))
             judgement = judge(improvements, noise, minimum=worth)
@@ -98,20 +102,31 @@ class Node:
                 break
         assert judgement is not None
         assert judgement.verdict is not None
-        result = make_result(
+        seen = {"effect": judgement.effect, "interval": (judgement.low, judgement.high)}
+        return self._result(candidate, pairs, judgement.verdict, seconds, hypothesis, replicates, **seen), seconds
+
+    def _result(
+        self,
+        candidate: Recipe,
+        pairs: Pairs,
+        verdict: str,
+        seconds: float,
+        hypothesis: str,
+        replicates: bytes | None,
+        **seen: object,
+    ) -> Result:
+        return make_result(
             self.world.task,
-            parent,
+            self.notebook.best(),
             candidate,
             pairs,
-            judgement.verdict,
-            effect=judgement.effect,
-            interval=(judgement.low, judgement.high),
+            verdict,
             seconds=seconds,
             device_class=self.device_class,
             hypothesis=hypothesis,
             replicates=replicates,
+            **seen,
         )
-        return result, seconds
 
     def calibrate(self, recipe: Recipe) -> tuple[Calibration, float]:
         """The recipe on new seeds of this node's own, and the seconds that took."""

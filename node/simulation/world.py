@@ -22,7 +22,9 @@ DEVICE_CLASS: Final = "cpu"
 
 @dataclass(frozen=True)
 class World:
-    """truth: the value of a recipe without noise; sd: of a trial around it; seconds: what a trial takes."""
+    """truth: the value of a recipe without noise, infinite where its program fails; sd: of a trial around it;
+    seconds: what a trial takes.
+    """
 
     task: Task
     truth: Callable[[Recipe], float]
