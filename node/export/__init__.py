@@ -4,6 +4,7 @@ them."""
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from node.export.chart import write_png, write_svg
 from node.export.choice import ExportError, find_result, recipe_of
 from node.export.jsonl import write_jsonl
 from node.export.parquet import write_parquet
@@ -22,6 +23,8 @@ WRITERS: Final[Mapping[FormatName, Callable[[State, str], str | bytes]]] = {
     "tsv": write_tsv,
     "jsonl": write_jsonl,
     "parquet": write_parquet,
+    "png": write_png,
+    "svg": write_svg,
 }
 
 
