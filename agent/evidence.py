@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
 
+from agent.complexity import complexity, is_simpler
 from agent.entries import Calibration, RecipeBody, Result, Verdict, kept
 from agent.packed import change_of, files_of
 from gossip.record import Record
@@ -141,8 +142,18 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
         if pair.candidate is not None and pair.parent is not None
     ]
     effect = math.fsum(improvements) / len(improvements) if improvements else None
-    if kept(result.verdict) and (effect is None or (result.verdict == "keep" and effect <= 0)):
+    if kept(result.verdict) and effect is None:
+        return None
+    if result.verdict == "keep" and effect is not None and effect <= 0:
+        return None
+    if result.verdict == "simpler" and not _is_simpler(task, result, parent, candidate):
         return None
     integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
     moment = (record.time_ms, record.id)
     return Experiment(moment, record.author, result, candidate, parent, change, integrity, effect)
+
+
+def _is_simpler(task: Task, result: Result, parent: Recipe, candidate: Recipe) -> bool:
+    """Whether the candidate is simpler than its parent; the numbers of parameters are the author's word."""
+    before = complexity(task, parent, result.parent_parameters)
+    return is_simpler(before, complexity(task, candidate, result.parameters))

@@ -1,17 +1,26 @@
 """The verdict of an experiment, after every seed, with error rates that hold under such peeking.
 
 Candidate and parent run on the same seeds; each gives one improvement (positive is better). After each of at most
-`max_seeds` looks there are three questions, answered with a t statistic whose deviation is moderated: the noise known
-before the experiment counts with its degrees of freedom, the experiment's own differences with theirs (Smyth 2004).
+`max_seeds` looks the questions are answered with a t statistic whose deviation is moderated: the noise known before the
+experiment counts with its degrees of freedom, the experiment's own differences with theirs (Smyth 2004).
 
-- Certain? Keep once the lower bound of the improvement lies above zero. The bound is a one-sided t bound at level
-  ERROR / max_seeds, so by the union bound at most ERROR of the experiments without any effect are kept, however the
-  looks depend on each other. This is the repeated confidence interval of Jennison and Turnbull (1989).
-- Hopeless? Discard once a keep at the last look has become unlikely: given the mean so far, and with no prior on the
+- Certainly better? Keep once the lower bound of the improvement lies above zero and the effect is worth its price.
+  The bound is a one-sided t bound at level ERROR / max_seeds, so by the union bound at most ERROR of the experiments
+  without any effect are kept, however the looks depend on each other: the repeated confidence interval of Jennison and
+  Turnbull (1989). ERROR is smaller than the one in twenty that is promised, since recipes may be noisier than was
+  known: `bench/judge.py` says what is kept then.
+- Nothing at all? Values that are the same to the last bit on EQUAL_SEEDS seeds are no matter of noise.
+- Hopeless? Give up once a keep at the last look has become unlikely: given the mean so far, and with no prior on the
   effect, the mean at the last look is normal around it with variance s^2 (1/k - 1/K); give up below a chance of HOPE.
   This is stochastic curtailment (Lan, Simon and Halperin 1982). It can only lower the rate of false keeps.
-- Neither? Run another seed. After the last one the verdict is `discard` if an improvement worth having is ruled out
-  (one-sided bound at level ERROR), else `inconclusive`.
+- Otherwise: another seed. After the last one the verdict is `discard` if an improvement worth having is ruled out
+  (one-sided bound at level DOUBT), else `inconclusive`.
+
+A candidate that is simpler than its parent (`agent.complexity`) need not be better. It is kept as `simpler` if a
+worsening by `minimum` or more is ruled out: a one-sided test of non-inferiority at level DOUBT, made once, after the
+last seed, so that peeking does not enter. Of changes that make things worse by `minimum` or more, at most DOUBT are so
+kept; equal ones are no error, but what was wanted. Giving up means `discard` only where it is worse, else
+`inconclusive`.
 
 The published effect is shrunk towards zero by the factor 1 - 1/z^2 (positive part; z = mean / standard error), the
 James-Stein form for one coordinate, in which the scale of the prior is read off the observation itself. It hardly moves
@@ -22,17 +31,19 @@ where the winner's curse is.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from agent.entries import Verdict
 from agent.noise import Noise, PairedNoise
 from agent.student import quantile
 
-ERROR: Final = 0.05
+ERROR: Final = 0.03
+DOUBT: Final = 0.05
 HOPE: Final = 0.10
-MAX_SEEDS: Final = 4
+MAX_SEEDS: Final = 6
+EQUAL_SEEDS: Final = 2
+SAME_SEEDS: Final = 3
 WORTH: Final = 0.5
-
-Verdict = Literal["keep", "discard", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,17 @@ def smallest_worth(noise: Noise) -> float:
 
 
 def judge(
-    improvements: Sequence[float], noise: PairedNoise, *, max_seeds: int = MAX_SEEDS, minimum: float
+    improvements: Sequence[float],
+    noise: PairedNoise,
+    *,
+    minimum: float,
+    simpler: bool = False,
+    max_seeds: int = MAX_SEEDS,
 ) -> Judgement:
     """Judge the improvements of the seeds run so far.
 
     improvements: one per seed, 1 to max_seeds of them; noise: of one of them, known before the experiment;
-    minimum: the smallest improvement worth having, >= 0.
+    minimum: the smallest improvement worth having, >= 0; simpler: whether the candidate is simpler than its parent.
     """
     k = len(improvements)
     if not 1 <= k <= max_seeds:
@@ -72,30 +88,48 @@ def judge(
     error = sd / math.sqrt(k)
     reach = quantile(1 - ERROR / max_seeds, degrees) * error
     effect = _shrunk(mean, error)
-    return Judgement(
-        _verdict(mean, effect, sd, noise, k, max_seeds, minimum, reach), effect, mean - reach, mean + reach
-    )
-
-
-def _verdict(
-    mean: float,
-    effect: float,
-    sd: float,
-    noise: PairedNoise,
-    k: int,
-    max_seeds: int,
-    minimum: float,
-    reach: float,
-) -> Verdict | None:
+    verdict: Verdict | None
     if mean > reach and effect >= minimum:
-        return "keep"
-    if k == max_seeds:
-        high = mean + quantile(1 - ERROR, noise.degrees + k - 1) * sd / math.sqrt(k)
-        return "discard" if high < minimum else "inconclusive"
-    last = quantile(1 - ERROR / max_seeds, noise.degrees + max_seeds - 1) * sd / math.sqrt(max_seeds)
-    still = sd * math.sqrt(1 / k - 1 / max_seeds)
-    hope = mean + quantile(1 - HOPE, noise.degrees + k - 1) * still
-    return "discard" if hope < max(last, minimum) else None
+        verdict = "keep"
+    elif k >= EQUAL_SEEDS and not any(improvements):
+        verdict = "simpler" if simpler else "discard"
+    elif k < max_seeds and mean + _luck(sd, k, noise, max_seeds) >= _goal(sd, noise, minimum, simpler, max_seeds):
+        verdict = None
+    else:
+        doubt = quantile(1 - DOUBT, degrees) * error
+        if k == max_seeds and simpler and mean - doubt > -minimum:
+            verdict = "simpler"
+        elif k < max_seeds and not simpler:
+            verdict = "discard"
+        else:
+            verdict = "discard" if mean + doubt < (0 if simpler else minimum) else "inconclusive"
+    return Judgement(verdict, effect, mean - reach, mean + reach)
+
+
+def ignores_seed(candidate: Sequence[float], parent: Sequence[float], *, edits_code: bool) -> bool | None:
+    """Whether a candidate gives one value whatever the seed, where its parent does not; None if more seeds must tell.
+
+    A program that sets its own seed is its parent with a lucky draw, as often as its author cared to draw, and the
+    noise would say that it has none. Values that are the same on SAME_SEEDS seeds are its sign; metrics in coarse steps
+    may agree on fewer. Knobs are what the task's author thought of, so one seed of theirs raises no question.
+    """
+    if len(set(candidate)) > 1 or (len(parent) > 1 and len(set(parent)) == 1):
+        return False
+    if len(candidate) == 1 and not edits_code:
+        return False
+    return True if len(candidate) >= SAME_SEEDS else None
+
+
+def _luck(sd: float, k: int, noise: PairedNoise, max_seeds: int) -> float:
+    """By how much the mean may yet rise until the last look, but for a chance of HOPE."""
+    return quantile(1 - HOPE, noise.degrees + k - 1) * sd * math.sqrt(1 / k - 1 / max_seeds)
+
+
+def _goal(sd: float, noise: PairedNoise, minimum: float, simpler: bool, max_seeds: int) -> float:
+    """The mean that would be kept at the last look, if the deviation stays as it is."""
+    level, worst = (DOUBT, -minimum) if simpler else (ERROR / max_seeds, 0.0)
+    reach = quantile(1 - level, noise.degrees + max_seeds - 1) * sd / math.sqrt(max_seeds)
+    return worst + reach if simpler else max(reach, minimum)
 
 
 def _shrunk(mean: float, error: float) -> float:

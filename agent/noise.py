@@ -11,6 +11,11 @@ hundred times the usual variance, and peers may lie. So nothing here is a plain 
 
 The result is the usual pooled variance with its degrees of freedom, as in empirical-Bayes moderated t statistics
 (Smyth 2004, "Linear models and empirical Bayes methods", section 3).
+
+How much recipes differ in noise is learned too. In Smyth's model a recipe's variance is v d / chi^2_d, so that a sample
+variance over v follows F with (its degrees, d) degrees of freedom. d is what the pooled noise is worth as a forecast of
+one recipe's: few where recipes differ much. Of RECIPE_DEGREES the likeliest by the own spreads is taken; peers have no
+say in it, since a high d makes a judge rash.
 """
 
 import math
@@ -22,19 +27,22 @@ PRIOR_DEGREES: Final = 3.0
 OUTLIER: Final = 9.0
 PEER_RANGE: Final = 4.0
 PEER_DEGREES: Final = 6.0
-RECIPE_DEGREES: Final = 8.0
+RECIPE_DEGREES: Final = {2: 0.1, 3: 0.2, 4: 0.4, 5: 0.3}  # d: how likely it is before any trial
+SCALES: Final = (0.35, 0.5, 0.7, 1.0, 1.4)  # v, over the pooled variance
 
 
 @dataclass(frozen=True)
 class Noise:
     """A standard deviation in the metric's unit, and how many degrees of freedom stand behind it.
 
-    measured: the part of the degrees that comes from own trials rather than from the prior or from peers.
+    measured: the part of the degrees that comes from own trials rather than from the prior or from peers; recipe: what
+    all this is worth, in degrees, as a forecast of one recipe's noise.
     """
 
     sd: float
     degrees: float
     measured: float = 0.0
+    recipe: int = 4
 
     @property
     def variance(self) -> float:
@@ -66,18 +74,39 @@ class Spread:
 
 def pool(prior_sd: float, own: Iterable[Spread], peers: Mapping[bytes, Sequence[Spread]]) -> Noise:
     """The noise of one trial. prior_sd: the task's guess, > 0; own: this node's spreads; peers: each author's."""
-    prior = prior_sd**2
-    own_variance, own_degrees = _winsorised(list(own), prior)
+    prior, own = prior_sd**2, list(own)
+    own_variance, own_degrees = _winsorised(own, prior)
     variance = _mean([(prior, PRIOR_DEGREES), (own_variance, own_degrees)])
     figures = [_winsorised(spreads, prior) for _, spreads in sorted(peers.items()) if spreads]
     if not figures:
-        return Noise(math.sqrt(variance), PRIOR_DEGREES + own_degrees, own_degrees)
+        return Noise(math.sqrt(variance), PRIOR_DEGREES + own_degrees, own_degrees, recipe_degrees(own, variance))
     # an author's say is bounded, so that many records of one author do not outvote the others
     said = weighted_median([(figure, min(degrees, PEER_DEGREES)) for figure, degrees in figures])
     said = min(max(said, variance / PEER_RANGE), variance * PEER_RANGE)
     weight = min(PEER_DEGREES, math.fsum(degrees for _, degrees in figures) / 2)
     pooled = _mean([(variance, PRIOR_DEGREES + own_degrees), (said, weight)])
-    return Noise(math.sqrt(pooled), PRIOR_DEGREES + own_degrees + weight, own_degrees)
+    return Noise(math.sqrt(pooled), PRIOR_DEGREES + own_degrees + weight, own_degrees, recipe_degrees(own, variance))
+
+
+def recipe_degrees(spreads: Sequence[Spread], variance: float) -> int:
+    """d, by the spreads of several recipes with that pooled variance (Smyth 2004)."""
+    seen = [(min(spread.variance / variance, OUTLIER), spread.degrees) for spread in spreads if spread.variance > 0]
+
+    def likelihood(d: int) -> float:
+        return max(math.fsum(_log_density(ratio / scale, n, d) for ratio, n in seen) for scale in SCALES)
+
+    return max(RECIPE_DEGREES, key=lambda d: likelihood(d) + math.log(RECIPE_DEGREES[d]))
+
+
+def _log_density(ratio: float, n: int, d: int) -> float:
+    """Logarithm of the density of log F with (n, d) degrees of freedom, where F = ratio."""
+    return (
+        math.lgamma((n + d) / 2)
+        - math.lgamma(n / 2)
+        - math.lgamma(d / 2)
+        + n / 2 * math.log(n * ratio / d)
+        - (n + d) / 2 * math.log1p(n * ratio / d)
+    )
 
 
 def paired(noise: Noise, parent: Spread | None = None) -> PairedNoise:
@@ -85,14 +114,14 @@ def paired(noise: Noise, parent: Spread | None = None) -> PairedNoise:
 
     Running both on one seed helps only where the change leaves the random stream alone; for changes of init, positions
     or optimizer the measured correlation is zero or negative. A smaller deviation is therefore never assumed here: the
-    judge learns it from the experiment's own differences. What other recipes say about this one is worth RECIPE_DEGREES
-    at most, since recipes differ in noise; the parent's own spread counts in full.
+    judge learns it from the experiment's own differences. The parent's own spread, in full, moves the forecast of the
+    candidate's noise, since a child mostly takes after its parent; it makes it no more certain, since the candidate may
+    be as much noisier than its parent as recipes differ.
     """
-    degrees = min(noise.degrees, RECIPE_DEGREES)
+    degrees = min(noise.degrees, noise.recipe)
     parts = [(noise.variance, degrees)]
     if parent is not None:
         parts.append((parent.variance, float(parent.degrees)))
-        degrees += parent.degrees
     return PairedNoise(math.sqrt(2 * _mean(parts)), degrees)
 
 

@@ -14,8 +14,9 @@ from typing import Final
 
 import trio
 
-from agent.entries import BudgetBody, Pair, Result, Verdict
-from agent.judge import MAX_SEEDS, judge, smallest_worth
+from agent.complexity import complexity, is_simpler, price
+from agent.entries import BudgetBody, Pair, Result, Verdict, kept
+from agent.judge import MAX_SEEDS, ignores_seed, judge, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
 from gossip.supervise import alone
@@ -35,6 +36,7 @@ from trainer.recipe import (
 from trainer.task import Task
 from trainer.trial import Progress, Trial
 
+SEEDLESS: Final = "its value is the same whatever the seed: one lucky seed is no discovery"
 LARGEST_COUNT: Final = 2.0**53
 
 
@@ -116,9 +118,11 @@ async def run_experiment(
     on_progress: called with "candidate" or "parent", the number of the seed, and the trial's progress.
     """
     task = trials.task
+    change = change_between(task, plan.parent, plan.candidate)
     noise, worth = notebook.paired_noise(plan.parent), smallest_worth(notebook.noise())
     pairs: list[Pair] = []
     first: Trial | None = None
+    parameters = {"parent": 0, "candidate": 0}
     seconds = 0.0
     effect: float | None = None
     interval: tuple[float, float] | None = None
@@ -135,26 +139,38 @@ async def run_experiment(
                 seconds += trial.seconds
         parent, candidate = outcome["parent"], outcome.get("candidate")
         pairs.append(Pair(seed=seed, candidate=candidate.value if candidate else None, parent=parent.value))
-        first = first or candidate
+        if first is None and candidate is not None:
+            first = candidate
+            parameters = {side: _count(trial.metrics, "num_params") for side, trial in outcome.items()}
         if candidate is None or parent.status != "ok":
             reason = f"the parent failed on this seed ({parent.status}): {parent.reason}"
             break
         if candidate.status != "ok":
             verdict, reason = "crash", f"{candidate.status}: {candidate.reason}"
             break
-        improvements = [
-            task.metric.improvement(pair.parent, pair.candidate)
-            for pair in pairs
-            if pair.parent is not None and pair.candidate is not None
-        ]
-        judgement = judge(improvements, noise, minimum=worth)
+        before = complexity(task, plan.parent, parameters["parent"])
+        after = complexity(task, plan.candidate, parameters["candidate"])
+        values = [(p.parent, p.candidate) for p in pairs if p.parent is not None and p.candidate is not None]
+        judgement = judge(
+            [task.metric.improvement(*pair) for pair in values],
+            noise,
+            minimum=worth * price(before, after),
+            simpler=is_simpler(before, after),
+        )
         effect, interval = judgement.effect, (judgement.low, judgement.high)
-        if judgement.verdict is not None:
-            verdict = judgement.verdict
+        found = judgement.verdict
+        if found is not None and kept(found):
+            of_parent, of_candidate = zip(*values, strict=True)
+            seedless = ignores_seed(of_candidate, of_parent, edits_code=bool(change.edits))
+            if seedless:
+                found, reason = "discard", SEEDLESS
+            elif seedless is None:
+                found = None
+        if found is not None:
+            verdict = found
             break
 
     metrics = first.metrics if first else {}
-    change = change_between(task, plan.parent, plan.candidate)
     return Result(
         candidate=recipe_body(plan.candidate),
         parent=recipe_id(plan.parent),
@@ -172,7 +188,8 @@ async def run_experiment(
         seconds=seconds,
         tokens=_count(metrics, "total_tokens"),
         steps=_count(metrics, "num_steps"),
-        parameters=_count(metrics, "num_params"),
+        parameters=parameters["candidate"],
+        parent_parameters=parameters["parent"],
         peak_memory_mb=max(0.0, float(metrics.get("peak_memory_mb", 0.0))),
         versions=device.software,
         program=program_sha256(materialise(task, plan.candidate)),

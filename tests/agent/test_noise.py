@@ -3,7 +3,7 @@ import statistics
 
 import pytest
 
-from agent.noise import PEER_RANGE, PRIOR_DEGREES, Noise, Spread, paired, pool, weighted_median
+from agent.noise import PEER_RANGE, PRIOR_DEGREES, Noise, Spread, paired, pool, recipe_degrees, weighted_median
 
 
 def spreads(sd: float, count: int, rng: random.Random, seeds: int = 3) -> list[Spread]:
@@ -47,12 +47,30 @@ def test_a_difference_is_never_assumed_to_be_quieter_than_two_independent_trials
     assert paired(Noise(0.005, 60, 50)).sd == pytest.approx(2**0.5 * 0.005)
 
 
-def test_what_other_recipes_say_is_worth_few_degrees_and_the_parents_own_spread_counts() -> None:
+def test_what_other_recipes_say_is_worth_few_degrees_and_the_parents_own_spread_moves_it() -> None:
     noisy_parent = Spread(0.01**2, 3)
     alone, informed = paired(Noise(0.005, 60, 50)), paired(Noise(0.005, 60, 50), noisy_parent)
-    assert alone.degrees == 8
-    assert informed.degrees == 11
+    assert alone.degrees == informed.degrees == 4
     assert informed.sd > 1.2 * alone.sd
+
+
+def noisy(d: int, rng: random.Random, seeds: int) -> list[float]:
+    """Values of a recipe whose variance follows Smyth's model."""
+    sd = (d / sum(rng.gauss(0, 1) ** 2 for _ in range(d))) ** 0.5
+    return [rng.gauss(0, sd) for _ in range(seeds)]
+
+
+def test_how_much_recipes_differ_in_noise_is_learned_from_own_trials() -> None:
+    rng = random.Random(5)
+    alike, unlike = spreads(1.0, 60, rng, seeds=4), [Spread.of(noisy(2, rng, 4)) for _ in range(60)]
+    assert recipe_degrees([], 1.0) == 4
+    assert pool(1.0, alike, {}).recipe == 5
+    assert pool(1.0, unlike, {}).recipe < 4
+    assert pool(1.0, [], {b"liar": alike}).recipe == 4
+
+
+def test_recipes_without_any_noise_say_nothing_about_how_much_they_differ() -> None:
+    assert recipe_degrees([Spread(0.0, 3)] * 50, 1.0) == 4
 
 
 def test_spread_is_the_sample_variance() -> None:

@@ -329,17 +329,26 @@ def test_open_replications_are_those_that_can_still_improve_the_own_best() -> No
 
 def test_what_is_simpler_and_no_worse_is_a_discovery_that_others_replicate_and_adopt() -> None:
     write = Writer()
-    found = write.test(ANN, INIT, -0.001, "simpler")
-    book = notebook(found, write.test(BOB, INIT, 0.0, "simpler", replicates=found.id))
+    fewer = {"parameters": 90, "parent_parameters": 100}
+    found = write.test(ANN, INIT, -0.001, "simpler", **fewer)
+    book = notebook(found, write.test(BOB, INIT, 0.0, "simpler", replicates=found.id, **fewer))
     (discovery,) = book.open_replications()
     assert discovery.simpler
     assert discovery.adopters == tuple(sorted([ANN.author, BOB.author]))
     assert 0 < book.gain(discovery) < book.noise().sd
-    book.add(write.test(ME, INIT, 0.0, "simpler", replicates=found.id))
+    book.add(write.test(ME, INIT, 0.0, "simpler", replicates=found.id, **fewer))
     assert book.best() == make_recipe(TASK, INIT)
     assert [d.status for d in book.discoveries()] == ["confirmed"]
     assert book.open_replications() == []
     assert book.credibility(ANN.author) > 0.5
+
+
+def test_what_is_not_simpler_by_its_own_record_is_no_evidence() -> None:
+    write = Writer()
+    more = write.test(ANN, INIT, 0.001, "simpler", parameters=100, parent_parameters=90)
+    set_for_nothing = write.test(ANN, INIT, 0.001, "simpler")
+    back = write.test(ANN, {"INIT": "default"}, 0.001, "simpler", parent=make_recipe(TASK, INIT))
+    assert [test.record_id for test in notebook(more, set_for_nothing, back).experiments()] == [back.id]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +370,16 @@ def test_a_clear_own_verdict_settles_a_replication_and_anything_else_allows_one_
     write = Writer()
     found = write.test(ANN, INIT, 0.1)
     own = [
-        write.test(ME, INIT, 0.05, verdict, parent=make_recipe(TASK, {"DEPTH": 4 + i}), replicates=found.id)
+        write.test(
+            ME,
+            INIT,
+            0.05,
+            verdict,
+            parent=make_recipe(TASK, {"DEPTH": 4 + i}),
+            replicates=found.id,
+            parameters=90,
+            parent_parameters=100,
+        )
         for i, verdict in enumerate(verdicts)
     ]
     since = write.test(ME, {"TIED": True}, 0.1)

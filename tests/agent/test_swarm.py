@@ -77,7 +77,7 @@ def test_a_clear_discovery_is_adopted_by_all_within_minutes(swarm: Swarm) -> Non
             keeps.setdefault(e.new_values, []).append(e.moment[0])
     spread = [(times[-1] - times[0]) / 1000 for times in keeps.values() if len(times) == len(swarm.nodes)]
     assert len(spread) >= 3
-    assert statistics.median(spread) < 180
+    assert statistics.median(spread) < 300
 
 
 def test_most_of_the_time_goes_to_exploring(swarm: Swarm) -> None:
@@ -116,7 +116,7 @@ def test_liars_convince_nobody_and_lose_credit() -> None:
     assert len([e for e in done if e.verdict == "keep" and true_effect(swarm, e) <= 0]) <= 0.02 * len(done)
     for node in honest:
         book = node.notebook
-        assert swarm.world.truth(book.best()) < 0.72 * swarm.world.truth(BASELINE)
+        assert swarm.world.truth(book.best()) < 0.78 * swarm.world.truth(BASELINE)
         assert book.noise().sd < 2 * SD
         # some of what they claim to have found is good by luck
         assert all(book.credibility(liar.signer.author) < 0.45 for liar in liars)

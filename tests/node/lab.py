@@ -17,6 +17,7 @@ from node.home import Home, open_home, remember_task
 from node.trials import Trials
 from trainer.device import Device
 from trainer.recipe import BASELINE, Recipe, change_between, make_recipe, materialise, program_sha256, recipe_id
+from trainer.sandbox import Sandbox
 from trainer.slots import WHOLE_MACHINE, Slot
 from trainer.task import Task, load_task
 
@@ -163,6 +164,7 @@ def open_trials(
     device: Device,
     trouble: Callable[[str, str], object] = lambda what, why: None,
     slots: Sequence[Slot] = (WHOLE_MACHINE,),
+    sandbox: Sandbox | None = None,
 ) -> Trials:
     """The lab's trials on that device."""
     return Trials(
@@ -173,6 +175,7 @@ def open_trials(
         data=None,
         trouble=trouble,
         slots=slots,
+        sandbox=sandbox,
     )
 
 

@@ -13,7 +13,9 @@ from node.experiment import Plan, load_plan, run_experiment, seed_of
 from node.trials import Trials
 from tests.node.lab import Lab, open_lab, open_trials
 from trainer.device import Device, detect
+from trainer.errors import SandboxError
 from trainer.recipe import BASELINE, Recipe, make_recipe, materialise, program_sha256, recipe_id
+from trainer.sandbox import find_sandbox
 from trainer.slots import WHOLE_MACHINE
 from trainer.trial import Progress, Trial
 
@@ -101,6 +103,45 @@ async def test_a_crash_is_not_remembered_since_it_may_have_had_another_cause(ben
     zeros = make_recipe(bench.lab.task, {"INIT": "zeros"})
     assert (await bench.trials.run(zeros, 1)).status == "crash"
     assert bench.trials.known(zeros, 1) is None
+
+
+@pytest.fixture
+def coding(tmp_path: Path) -> Iterator[Bench]:
+    """As `bench`, and edited code runs."""
+    try:
+        sandbox = find_sandbox()
+    except SandboxError as error:
+        pytest.skip(f"edited code runs in a sandbox only: {error}")
+    with open_lab(tmp_path) as lab, open_trials(lab, detect(), sandbox=sandbox) as trials:
+        yield Bench(lab, trials, detect(), [], [])
+
+
+def edited(lab: Lab, old: str, new: str, more: str = "") -> Recipe:
+    text = lab.task.files["train.py"]
+    assert old in text
+    return make_recipe(lab.task, {}, {"train.py": text.replace(old, new) + more})
+
+
+async def test_a_program_that_sets_its_own_seed_is_discarded_however_lucky(coding: Bench) -> None:
+    lucky = edited(coding.lab, "os.environ['ARNODE_SEED']", "'lucky'")
+    better = edited(coding.lab, "gauss(0, 0.002)", "gauss(0, 0) - 0.1")
+    for candidate in (lucky, better):
+        result = await coding.run(candidate)
+        assert result.verdict == "discard"
+    assert "whatever the seed" in result.reason
+    assert len(result.pairs) == 3
+
+
+async def test_edited_code_is_kept_on_two_seeds_at_least_so_that_its_noise_is_seen(coding: Bench) -> None:
+    result = await coding.run(edited(coding.lab, "score = 2.0", "score = 1.0"))
+    assert (result.verdict, len(result.pairs)) == ("keep", 2)
+
+
+async def test_the_same_values_with_less_code_are_kept_as_simpler_and_with_more_are_not(coding: Bench) -> None:
+    shorter = await coding.run(edited(coding.lab, "abs(DEPTH - 4) * 0.1 + abs(RATE - 0.3)", "0.1 * 2 + 0.2"))
+    assert (shorter.verdict, shorter.effect, len(shorter.pairs)) == ("simpler", 0.0, 2)
+    longer = await coding.run(edited(coding.lab, "import sys", "import sys", "unused = [0]\n"))
+    assert (longer.verdict, longer.effect) == ("discard", 0.0)
 
 
 MEETING = """\
