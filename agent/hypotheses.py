@@ -64,7 +64,7 @@ def open_ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int 
         newest.setdefault(idea.author, []).append(idea)
     counted = [idea for theirs in newest.values() for idea in theirs[:OF_ONE_AUTHOR]]
     return sorted(
-        counted, key=lambda idea: (not _of_own_person(notebook, idea), -_promise(notebook, idea), *_rank(idea))
+        counted, key=lambda idea: (not is_of_own_person(notebook, idea), -_promise(notebook, idea), *_rank(idea))
     )
 
 
@@ -76,7 +76,7 @@ def takeable(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 
     return [
         idea
         for idea in open_ideas(notebook, claims=claims, now_ms=now_ms)
-        if (not idea.claimed_by or _of_own_person(notebook, idea)) and _is_new_here(notebook, idea.hypothesis)
+        if (not idea.claimed_by or is_of_own_person(notebook, idea)) and _is_new_here(notebook, idea.hypothesis)
     ]
 
 
@@ -108,7 +108,8 @@ def _is_new_here(notebook: Notebook, hypothesis: Hypothesis) -> bool:
     return candidate != notebook.best() and not notebook.was_tried(candidate)
 
 
-def _of_own_person(notebook: Notebook, idea: Idea) -> bool:
+def is_of_own_person(notebook: Notebook, idea: Idea) -> bool:
+    """Whether the person of this node had the idea."""
     return idea.author == notebook.me and idea.hypothesis.proposer == "person"
 
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from agent.cells import Cell
-from agent.discoveries import Discovery
+from agent.discoveries import BELIEVED, Discovery
 from agent.effects import PooledEffect, SourceEffect
 from agent.entries import Insight
 from agent.judge import smallest_worth
-from agent.notebook import Notebook
+from agent.notebook import Notebook, ToldInsight
 from agent.student import quantile
 from agent.wording import nodes, setting, size
 from trainer.knobs import Scalar
@@ -46,6 +46,19 @@ def findings(notebook: Notebook) -> Sequence[Insight]:
         said[_key(told.insight)].append(told.insight)
     new = [found for found in _all(notebook) if not any(_says(old, found) for old in said[_key(found)])]
     return sorted(new, key=lambda found: (-abs(found.effect or 0.0), found.text))[:MOST]
+
+
+def standing(notebook: Notebook) -> list[ToldInsight]:
+    """What was said and stands: the newest about each thing by whom this node believes, those of most authors first.
+
+    What came from a model says of nothing in particular; each of these stands for itself.
+    """
+    newest: dict[object, ToldInsight] = {}
+    for told in notebook.insights():
+        if told.author == notebook.me or notebook.credibility(told.author) >= BELIEVED:
+            newest[_key(told.insight) if told.insight.about else told.moment] = told
+    weightiest = sorted(newest.values(), key=lambda told: (-abs(told.insight.effect or 0.0), told.moment))
+    return sorted(weightiest, key=lambda told: -told.insight.authors)
 
 
 def _all(notebook: Notebook) -> Iterator[Insight]:

@@ -98,23 +98,31 @@ def run(
 @app.command()
 def propose(
     context: typer.Context,
-    program: Annotated[Path, typer.Option(metavar="FILE", help="The program with your change.")],
-    hypothesis: Annotated[str, typer.Option(metavar="TEXT", help="Why it might help, in a sentence.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Why it might help, in a sentence.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="What to set; may be given several times.")
+    ] = None,
+    program: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A program with your change, for this node alone.")
+    ] = None,
     base: Annotated[
         str,
         typer.Option(
             metavar="best|baseline|ID",
             autocompletion=complete.base,
-            help="What you changed, as `export --what` names it.",
+            help="What you changed in it, as `export --what` names it.",
         ),
     ] = "best",
     task: TaskOption = None,
     json: Json = False,
 ) -> None:
-    """Propose a change of your own: the node that runs here, or is next started here, tests it first."""
+    """Propose an idea of your own: the node that runs here, or is next started here, tests it first.
+
+    Knob values, or words alone, are told to all nodes; a program is tested here.
+    """
     from node.propose import propose as queue
 
-    queue(home_of(context), task, program, hypothesis, base, as_json=json)
+    queue(home_of(context), task, text, settings or [], program, base, as_json=json)
 
 
 @app.command()

@@ -102,6 +102,11 @@ def _edit_text(file: str, size: Sequence[int] | None) -> str:
     return f"{file} +{added} −{removed}" if added or removed else f"{file} reordered"
 
 
+def settings_text(settings: Mapping[str, object]) -> str:
+    """`INIT=normal, LR=0.003`."""
+    return ", ".join(f"{knob}={knob_text(value)}" for knob, value in sorted(settings.items()))
+
+
 def value_text(value: float | None) -> str:
     """A metric's value for a line or a table; nothing as a dash."""
     return "–" if value is None else f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
@@ -175,8 +180,12 @@ def of_record(
             data |= {"values": dict(entry.values), "metric": task.metric.name}
         case Profile():
             data |= {"alias": entry.alias, "device": entry.device, "device_class": entry.device_class}
-        case Hypothesis() | Insight():
-            data |= {"text": entry.text}
+        case Hypothesis():
+            data |= {"text": entry.text, "set": dict(entry.change), "priority": entry.priority}
+            data |= {"proposer": entry.proposer}
+        case Insight():
+            data |= {"text": entry.text, "kind": entry.kind, "about": dict(entry.about), "effect": entry.effect}
+            data |= {"interval": entry.interval, "authors": entry.authors, "proposer": entry.proposer}
         case _:
             raise ValueError(f"a {record.kind} record is not stored, so it is no event")
     return Event(record.kind, record.time_ms, alias(record.author), own, data)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from agent.entries import kept
 from gossip.database import FULL_DISK
-from node.events import Event, change_text, count, number, percent, printable, value_text
+from node.events import Event, change_text, count, number, percent, printable, settings_text, value_text
 
 VERDICTS: Final = {
     # verdict: (mark, word, style); a replication has its own words
@@ -147,6 +147,11 @@ def _stopped(event: Event) -> Body:
     return "■", "stopped", "bold", Text(event.data["text"])
 
 
+def _idea(event: Event) -> Body:
+    sets = settings_text(event.data.get("set", {}))
+    return "?", "idea", "yellow", Text(event.data["text"]), [Text(sets, "yellow")] if sets else []
+
+
 def _words(mark: str, word: str, style: str) -> Callable[[Event], Body]:
     return lambda event: (mark, word, style, Text(event.data["text"]))
 
@@ -159,7 +164,7 @@ LINES: Final[dict[str, Callable[[Event], Body | None]]] = {
     "trial": _trial,
     "result": _result,
     "calibration": _calibration,
-    "hypothesis": _words("?", "idea", "yellow"),
+    "hypothesis": _idea,
     "insight": _words("!", "insight", "bold yellow"),
     "profile": lambda event: ("☺", "hello", "blue", Text(f"{event.data['device']}")),
     "confirmed": lambda event: (

@@ -41,6 +41,7 @@ from node.config import Config
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
+from node.ideas import keep_publishing
 from node.membership import DEFAULT_SWARM, Membership, Wish, load_membership, remember_membership, settle
 from node.outbox import Outbox
 from node.own import OwnRecords
@@ -248,6 +249,7 @@ class _Node:
             for name, run in (
                 ("network events", self._hear),
                 ("own records", self.outbox.run),
+                ("proposals", partial(keep_publishing, self.state, self.publish)),
                 ("presence", self.research.claims.keep_saying),
             ):
                 nursery.start_soon(supervise, name, run, self.trouble)

@@ -12,20 +12,22 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from agent.entries import Result, read, read_if_known
+from agent.entries import Hypothesis, Result, read, read_if_known
 from agent.packed import edit_sizes
 from gossip.record import Record
 from node.archive import check_lines, fields_of
-from node.events import change_text, count, percent, printable, relative_to, value_text
+from node.events import change_text, count, percent, printable, relative_to, settings_text, value_text
 from node.export import ExportError
 from node.feed import Feed
 from node.home import Home
 from node.state import State, open_state
 from node.view.board import board_of
 from node.view.record import diff_of, signature_of
+from node.view.said import answers_of
 
 POLL_SECONDS: Final = 0.5
 TOLD_FIRST: Final = ("verdict", "reason", "change", "effect", "interval", "pairs", "hypothesis", "proposer")
+SAID: Final = 3  # insights and ideas on the board
 STATUS_STYLES: Final = {"confirmed": "bold yellow", "refuted": "magenta", "open": "default"}
 
 
@@ -108,6 +110,13 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
             )
         out.print()
         out.print(found)
+    for row in board["insights"][:SAID]:
+        line = Text("! ", "bold yellow").append(printable(row["text"]), "default")
+        out.print(line.append(f"  {row['id'][:8]}", "dim"))
+    for row in board["hypotheses"][:SAID]:
+        line = Text("? ", "yellow").append(printable(row["text"]), "default")
+        line.append(printable(f"  {settings_text(row['set'])}"), "yellow").append(f"  {row['id'][:8]}", "dim")
+        out.print(line)
 
 
 def _table(*columns: str) -> Table:
@@ -133,6 +142,8 @@ def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> 
         entry = read(record)
         fields = fields_of(record) | {"alias": state.alias(record.author), "signature": signature_of(record)}
         diff = diff_of(state, entry) if isinstance(entry, Result) and record.task == state.task.fingerprint else ""
+        if isinstance(entry, Hypothesis):
+            fields |= answers_of(state, record.id)
         if json:
             print(jsonlib.dumps(fields | {"diff": diff}, ensure_ascii=False))
             return

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import trio
 
 from agent.best import Code
+from agent.hypotheses import is_of_own_person, takeable
 from agent.packed import check_fits
 from agent.policy import Calibrate, Explore, Replicate, choose
 from agent.proposal import NothingLeft, Proposal
@@ -17,6 +18,7 @@ from gossip.network import now_ms
 from node.claims import Claims
 from node.events import change_text
 from node.experiment import Plan, load_plan
+from node.ideas import PERSON
 from node.propose import waiting_proposals
 from node.state import State
 from node.told import Told
@@ -56,7 +58,7 @@ class Planner:
 
     async def next(self) -> Step | None:
         """The next thing to do; None where an idea came to nothing, and the next call has another."""
-        return self._left_open() or self._proposed() or await self._chosen()
+        return self._left_open() or self._proposed() or self._of_person() or await self._chosen()
 
     def _left_open(self) -> Plan | None:
         """The experiment that a killed node was running, unless its record was written after all."""
@@ -87,6 +89,17 @@ class Planner:
                 waiting.path.unlink(missing_ok=True)
                 continue
             return Plan(best, candidate, waiting.hypothesis, "person", proposal=waiting.path)
+        return None
+
+    def _of_person(self) -> Plan | None:
+        """What this node's person told all nodes, and nobody has tested yet."""
+        notebook = self.state.notebook
+        for idea in takeable(notebook, claims=self.claims.live(), now_ms=now_ms()):
+            if is_of_own_person(notebook, idea):
+                said = idea.hypothesis
+                return Plan(
+                    notebook.best(), notebook.on_best(said.change), said.text, PERSON, inspired_by=(idea.record_id,)
+                )
         return None
 
     async def _chosen(self) -> Step | None:

@@ -1,21 +1,24 @@
-"""`arnode propose`: a person's own change, which waits in the state folder until this node tests it.
+"""`arnode propose`: a person's own idea, in words with knob values, or as an edited program.
 
-What waits is the change from the recipe that the person started from, so that it still fits when the node's best recipe
-has moved on meanwhile.
+Words and values become a hypothesis that all nodes hear of (node/ideas.py); an edited program waits in the state folder
+until this node tests it. Then what waits is the change from the recipe that the person started from, so that it still
+fits when the node's best recipe has moved on meanwhile.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from agent.packed import check_fits
 from node.events import change_text
 from node.export import find_result, recipe_of
 from node.home import Home
-from node.run import read_program
+from node.ideas import leave_idea
+from node.run import read_program, setting
 from node.running import running_node
 from node.state import State, open_state
 from trainer.errors import TrainerError
@@ -31,8 +34,11 @@ from trainer.recipe import (
     recipe_from_program,
     recipe_id,
     recipe_to_data,
+    values,
 )
 from trainer.task import Task
+
+MAX_TEXT: Final = 1000
 
 
 class ProposeError(Exception):
@@ -49,42 +55,85 @@ class Waiting:
 
 
 def propose(
-    home: Home, task_reference: str | None, program: Path, hypothesis: str, base: str, *, as_json: bool
+    home: Home,
+    task_reference: str | None,
+    text: str,
+    settings: Sequence[str],
+    program: Path | None,
+    base: str,
+    *,
+    as_json: bool,
 ) -> None:
-    """Queue the change from `base` (best, baseline or a record's id) to the program, and say so.
+    """Leave an idea for the node here, and say so. text: why it might help, in a sentence.
 
+    settings: KNOB=VALUE each; program: a file with a change of `base` (best, baseline or a record's id).
     Raises ProposeError, RunError, ExportError and the trainer's errors.
     """
+    text = " ".join(text.split())[:MAX_TEXT]
+    if not text:
+        raise ProposeError("say in a sentence why it might help: other nodes and people read it")
+    if program is not None and settings:
+        raise ProposeError("--program and --set both say what to change: set the values in the program")
     # a person may have an idea before a node ever ran here
     with open_state(home, task_reference, writing=not home.log.exists()) as state:
-        task = state.task
-        parent = _base(state, base)
-        candidate = recipe_from_program(task, {**materialise(task, parent), **read_program(task, program)})
-        change = change_between(task, parent, candidate)
-        if not change:
-            raise ProposeError(f"{program} is the {base} program as it is: change something in it, or see --base")
-        check_fits(parent, candidate, change)
-        if state.notebook.was_tried(candidate):
-            raise ProposeError(f"this node has tested exactly that already (recipe {recipe_id(candidate).hex()[:8]})")
+        try:
+            told = _leave_program(state, text, program, base) if program else _leave_idea(state, text, settings)
+        except OSError as error:
+            raise ProposeError(f"cannot write in {home.proposals}: {error.strerror}") from error
+    if as_json:
+        print(json.dumps({"task": state.task.name, **told}))
+    else:
+        runs = running_node(home) is not None
+        print(f"proposed for {state.task.name}: {told['change'] or text}; {_what_next(runs, told, program)}")
+
+
+def _leave_idea(state: State, text: str, settings: Sequence[str]) -> dict[str, str | None]:
+    best = state.notebook.best()
+    change = dict(setting(state.task, one) for one in settings)
+    candidate = make_recipe(state.task, {**best.knobs, **change}, best.files)
+    in_words = change_between(state.task, best, candidate)
+    if settings:
+        _check_new(state, best, candidate, "that is what this node's best recipe has already")
+    made = values(state.task, candidate)
+    leave_idea(state.home, state.task, text, {knob: made[knob] for knob in change})
+    return {"change": change_text(in_words.knobs), "recipe_id": recipe_id(candidate).hex() if settings else None}
+
+
+def _leave_program(state: State, text: str, program: Path, base: str) -> dict[str, str | None]:
+    task = state.task
+    parent = _base(state, base)
+    candidate = recipe_from_program(task, {**materialise(task, parent), **read_program(task, program)})
+    _check_new(
+        state, parent, candidate, f"{program} is the {base} program as it is: change something in it, or see --base"
+    )
+    change = change_between(task, parent, candidate)
+    check_fits(parent, candidate, change)
     data = {
         "task": task.fingerprint_hex,
         "parent": recipe_to_data(parent),
         "candidate": recipe_to_data(candidate),
-        "hypothesis": " ".join(hypothesis.split())[:1000],
+        "hypothesis": text,
     }
-    path = home.proposals / f"{time.time_ns()}.json"
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.with_suffix(".new").write_text(json.dumps(data), encoding="utf-8")
-        os.replace(path.with_suffix(".new"), path)
-    except OSError as error:
-        raise ProposeError(f"cannot write in {path.parent}: {error.strerror}") from error
-    text = change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
-    if as_json:
-        print(json.dumps({"task": task.name, "change": text, "recipe_id": recipe_id(candidate).hex()}))
-    else:
-        when = "the node that runs here tests it next" if running_node(home) else "`arnode join` tests it first"
-        print(f"proposed for {task.name}: {text}; {when}")
+    path = state.home.proposals / f"{time.time_ns()}.json"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.with_suffix(".new").write_text(json.dumps(data), encoding="utf-8")
+    os.replace(path.with_suffix(".new"), path)
+    in_words = change_text(change.knobs, {file: lines_changed(*texts) for file, texts in change.edits.items()})
+    return {"change": in_words, "recipe_id": recipe_id(candidate).hex()}
+
+
+def _check_new(state: State, parent: Recipe, candidate: Recipe, why_not: str) -> None:
+    if candidate == parent:
+        raise ProposeError(why_not)
+    if state.notebook.was_tried(candidate):
+        raise ProposeError(f"this node has tested exactly that already (recipe {recipe_id(candidate).hex()[:8]})")
+
+
+def _what_next(runs: bool, told: Mapping[str, str | None], program: Path | None) -> str:
+    if program is not None:
+        return "the node that runs here tests it next" if runs else "`arnode join` tests it first"
+    tells = "the node that runs here tells all others" if runs else "`arnode join` tells all others"
+    return f"{tells}, and tests it next" if told["change"] else f"{tells}; without --set it is for people and models"
 
 
 def waiting_proposals(home: Home, task: Task) -> Iterator[Waiting]:

@@ -104,7 +104,7 @@ def _job(
             start, own = recipe_of(state, result), record.author == state.me
         if not settings:
             recorded = {pair.seed: pair.candidate for pair in result.pairs}
-    chosen = make_recipe(task, {**start.knobs, **dict(_setting(task, text) for text in settings)}, start.files)
+    chosen = make_recipe(task, {**start.knobs, **dict(setting(task, text) for text in settings)}, start.files)
     return Job(task, chosen, list(seeds) or list(recorded) or [DEFAULT_SEED], recorded, own)
 
 
@@ -138,7 +138,8 @@ def _recipe_file(task: Task, path: Path) -> Recipe:
     return make_recipe(task, recipe.knobs, recipe.files)
 
 
-def _setting(task: Task, text: str) -> tuple[str, object]:
+def setting(task: Task, text: str) -> tuple[str, object]:
+    """A knob and its value, not yet checked, from `KNOB=VALUE`. Raises RunError."""
     knob, equals, value = text.partition("=")
     if not equals:
         raise RunError(f"--set {text}: it is --set KNOB=VALUE, for example --set DEPTH=3")

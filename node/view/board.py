@@ -4,12 +4,14 @@ from typing import Any
 
 from agent.discoveries import Discovery
 from node.state import State
+from node.view.said import idea_rows, insight_rows
 from trainer.merge import lines_changed
 from trainer.recipe import Change
 
 
 def board_of(state: State) -> dict[str, Any]:
-    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first)."""
+    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first),
+    insights, open hypotheses (the next to be tested first)."""
     notebook, metric = state.notebook, state.task.metric
     pairs = [pair for experiment in notebook.experiments() for pair in experiment.result.pairs]
     values = [value for pair in pairs for value in (pair.candidate, pair.parent) if value is not None]
@@ -44,6 +46,8 @@ def board_of(state: State) -> dict[str, Any]:
         "noise": notebook.noise().sd,
         "nodes": nodes,
         "discoveries": [discovery_row(state, discovery) for discovery in found],
+        "insights": insight_rows(state),
+        "hypotheses": idea_rows(state),
     }
 
 

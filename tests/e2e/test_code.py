@@ -136,7 +136,7 @@ def test_code_is_replicated_and_adopted_where_it_is_accepted_and_only_shown_else
     a, b, c = (tmp_path / name for name in "abc")
     (tmp_path / "train.py").write_text(BETTER)
     why = "what came before says more than how common a token is"
-    arnode("propose", "--task", task, "--program", tmp_path / "train.py", "--hypothesis", why, home=a)
+    arnode("propose", why, "--task", task, "--program", tmp_path / "train.py", home=a)
     with running_node(a, "--task", task, "--alias", "ada") as ada:
         address = ada.listening()
         found = ada.wait_for(lambda event: event["event"] == "result", 120)

@@ -104,7 +104,7 @@ async def open_bench(lab: Lab, sandbox: Sandbox | None, *, peers_code: bool = Fa
 def proposed(lab: Lab, text: str, base: str = "best") -> None:
     file = lab.home.folder / "mine.py"
     file.write_text(text)
-    propose(lab.home, None, file, "because I think so", base, as_json=False)
+    propose(lab.home, None, "because I think so", [], file, base, as_json=False)
 
 
 async def test_a_proposal_of_code_is_the_next_experiment_and_its_record_shows_and_exports_it(
