@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-FormatName: TypeAlias = Literal["patch", "program", "tsv", "jsonl", "parquet", "png", "svg"]
+FormatName: TypeAlias = Literal["patch", "program", "tsv", "jsonl", "parquet", "md", "html", "png", "svg"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ FORMATS: Final[Mapping[FormatName, Format]] = {
     "tsv": Format("autoresearch's results.tsv, of this node's experiments"),
     "jsonl": Format("the signed records, for `arnode verify` and `arnode import`"),
     "parquet": Format("one row for each experiment, for pandas, Polars or DuckDB", binary=True),
+    "md": Format("a report to read: what was found, how sure, by whom, what failed, what is next"),
+    "html": Format("the same with the progress picture, as one page that needs nothing else"),
     "png": Format("the progress so far as a picture", binary=True),
     "svg": Format("the same in lines and text, for any size"),
 }

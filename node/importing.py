@@ -29,6 +29,7 @@ from trainer.task import Task
 MAX_TEXT: Final = 1000
 SHOWN: Final = 5  # bad lines that are named one by one
 PRIORITY: Final = 0.5
+PROPOSER: Final = "import"
 
 
 class ImportRefused(Exception):
@@ -123,7 +124,9 @@ def _hypotheses(state: State, me: Identity, source: str, rows: Sequence[Outside]
     for row in rows:
         if not row.kept:
             continue
-        entry = Hypothesis(text=_words(source, row), change=dict(row.change or {}), priority=PRIORITY)
+        entry = Hypothesis(
+            text=_words(source, row), change=dict(row.change or {}), priority=PRIORITY, proposer=PROPOSER
+        )
         if _key(entry) not in known:
             known.add(_key(entry))
             time_ms = stamps.next(time.time_ns() // 1_000_000)

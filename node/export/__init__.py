@@ -7,9 +7,11 @@ from typing import Final
 from node.export.chart import write_png, write_svg
 from node.export.choice import ExportError, find_result, recipe_of
 from node.export.jsonl import write_jsonl
+from node.export.page import write_page
 from node.export.parquet import write_parquet
 from node.export.patch import write_patch
 from node.export.program import write_program
+from node.export.report import write_report
 from node.export.tsv import write_tsv
 from node.formats import FORMATS, FormatName
 from node.home import Home
@@ -23,6 +25,8 @@ WRITERS: Final[Mapping[FormatName, Callable[[State, str], str | bytes]]] = {
     "tsv": write_tsv,
     "jsonl": write_jsonl,
     "parquet": write_parquet,
+    "md": write_report,
+    "html": write_page,
     "png": write_png,
     "svg": write_svg,
 }
