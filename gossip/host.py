@@ -44,6 +44,11 @@ def peer_id_of(author: bytes) -> str:
     return ID(ED25519_PREFIX + author).to_base58()
 
 
+def author_of(peer: str) -> bytes:
+    """The author (32 bytes) whose peer id that is: what `peer_id_of` does, undone."""
+    return ID.from_base58(peer).to_bytes().removeprefix(ED25519_PREFIX)
+
+
 def parse_peer_address(text: str) -> tuple[ID, Multiaddr]:
     """Split `/ip4/…/tcp/…/p2p/ID`, or the same with `/ip6`, `/dns`, `/dns4` or `/dns6`, into peer id and address.
 

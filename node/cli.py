@@ -14,7 +14,7 @@ from node import complete
 from node.configshow import config_app
 from node.formats import FormatName, format_lines
 from node.keys import identity_app, swarm_key_app
-from node.options import Json, TaskOption, home_of
+from node.options import Json, TaskOption, Verbose, home_of
 from node.service import service_app
 from node.start import join, swarm
 from node.task import task_app
@@ -131,14 +131,18 @@ def feed(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives.")] = False,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many records to begin with.")] = 50,
     task: TaskOption = None,
+    verbose: Verbose = None,
     json: Json = False,
 ) -> None:
     """Show the records of this node's log, whether it runs or not."""
+    from node.config import load_config
     from node.feed import Feed, feed_console
     from node.look import show_feed
 
-    with Feed(feed_console(json=json), json=json) as out:
-        show_feed(home_of(context), task, out, last=last, follow=follow)
+    home = home_of(context)
+    said = load_config(home, os.environ, {"task": task, "verbose": verbose}).config
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose) as out:
+        show_feed(home, task, out, last=last, follow=follow)
 
 
 @app.command()

@@ -89,6 +89,8 @@ class Config(_Section):
     experiments: int | None = Field(default=None, ge=0, description="Stop after so many experiments.")
     minutes: float | None = Field(default=None, ge=0, description="Stop after so many minutes.")
 
+    verbose: bool = Field(default=False, description="Whether the feed shows also what others tried in vain.")
+
     nice: int = Field(default=0, ge=0, le=19, description="How far trials and the node give way to other programs.")
     cores: int | None = Field(
         default=None, ge=1, description="How many processor cores trials and the node may use, on Linux (default: all)."

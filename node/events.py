@@ -69,8 +69,18 @@ def from_json(line: str) -> Event:
 
 
 def printable(text: str) -> str:
-    """The text with what could steer a terminal, or reorder what a person reads, replaced character by character."""
-    return "".join("·" if unicodedata.category(c) in STEERING else c for c in text)
+    """The text with what could steer a terminal, or reorder what a person reads, replaced character by character.
+
+    Of marks that stand on other characters two in a row stay, which languages need; more would cover other lines.
+    """
+    shown: list[str] = []
+    marks = 0
+    for c in text:
+        category = unicodedata.category(c)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks <= 2:
+            shown.append("·" if category in STEERING else c)
+    return "".join(shown)
 
 
 def count(number: int, what: str) -> str:
@@ -139,6 +149,15 @@ def relative_to(value: float | None, parent: float | None) -> float | None:
     return relative if math.isfinite(relative) else None
 
 
+def _relative_interval(result: Result, parent: float | None, direction: str) -> list[float] | None:
+    """The effect's interval as shares of the parent's value, by the metric's own sign, as `relative_to` has it."""
+    if result.interval is None or not parent:
+        return None
+    sign = 1 if direction == "maximize" else -1
+    ends = sorted(sign * end / abs(parent) for end in result.interval)
+    return ends if all(map(math.isfinite, ends)) else None
+
+
 def of_record(
     record: Record,
     entry: Entry,
@@ -164,6 +183,7 @@ def of_record(
                 "relative": relative_to(value, parent_value),
                 "effect": entry.effect,
                 "interval": entry.interval,
+                "relative_interval": _relative_interval(entry, parent_value, task.metric.direction),
                 "seeds": [pair.seed for pair in entry.pairs],
                 "seconds": entry.seconds,
                 "device": entry.device,
@@ -176,6 +196,7 @@ def of_record(
                 origin = author_of(entry.replicates)
                 data["replicates"] = entry.replicates.hex()
                 data["replicates_of"] = alias(origin) if origin else "someone"
+                data["of_own"] = origin == me
         case Calibration():
             data |= {"values": dict(entry.values), "metric": task.metric.name}
         case Profile():

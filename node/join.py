@@ -22,6 +22,7 @@ from gossip.addressbook import AddressBook
 from gossip.events import (
     Contradicted,
     Notice,
+    Peer,
     PeerConnected,
     PeerLost,
     PeerRejected,
@@ -30,7 +31,7 @@ from gossip.events import (
     SyncFinished,
     Trouble,
 )
-from gossip.host import parse_peer_address
+from gossip.host import author_of, parse_peer_address
 from gossip.identity import Identity, load_or_create
 from gossip.log import LogDamaged
 from gossip.network import Network, now_ms, open_network
@@ -325,9 +326,9 @@ class _Node:
                 case PresenceArrived(record):
                     self._note_claim(record)
                 case PeerConnected(peer):
-                    self.show("peer", state="connected", address=peer.address, peer=peer.peer)
+                    self._peer("connected", peer)
                 case PeerLost(peer):
-                    self.show("peer", state="lost", address=peer.address, peer=peer.peer)
+                    self._peer("lost", peer)
                 case SyncFinished(peer, received, sent):
                     self.show("sync", peer=peer, received=received, sent=sent)
                 case PeerRejected(peer, reason, count):
@@ -342,6 +343,10 @@ class _Node:
                     self.trouble(what, why)
                 case Notice(text):
                     self.show("note", text=text)
+
+    def _peer(self, state: str, peer: Peer) -> None:
+        alias = self.state.alias(author_of(peer.peer))
+        self.show("peer", state=state, address=peer.address, peer=peer.peer, alias=alias)
 
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
@@ -373,7 +378,7 @@ class _Node:
                 ) as trials:
                     await self.research.run(trials)
         finally:
-            self.feed.progress_ended()
+            self.feed.idle()
 
     def _progress(self, label: str, progress: Progress | None) -> None:
         if progress is None:

@@ -3,6 +3,7 @@
 import json as jsonlib
 import time
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,7 +17,7 @@ from agent.entries import Hypothesis, Result, read, read_if_known
 from agent.packed import edit_sizes
 from gossip.record import Record
 from node.archive import check_lines, fields_of
-from node.events import change_text, count, percent, printable, relative_to, settings_text, value_text
+from node.events import Event, change_text, count, percent, printable, relative_to, settings_text, value_text
 from node.export import ExportError
 from node.feed import Feed
 from node.home import Home
@@ -39,8 +40,9 @@ def show_feed(home: Home, task: str | None, feed: Feed, *, last: int, follow: bo
     """Show the last records of the log, in order of arrival; with follow, go on until Ctrl-C."""
     with open_state(home, task, writing=False) as state:
         arrived = list(state.log.since())
-        for _, record in arrived[len(arrived) - last :] if last else []:
-            _show_one(state, feed, record)
+        told = (event for _, record in reversed(arrived) if (event := _event(state, record)) and feed.shows(event))
+        for event in reversed(list(islice(told, last))):
+            feed.show(event)
         seen = arrived[-1][0] if arrived else 0
         try:
             while follow:
@@ -53,10 +55,10 @@ def show_feed(home: Home, task: str | None, feed: Feed, *, last: int, follow: bo
             return
 
 
-def _show_one(state: State, feed: Feed, record: Record) -> None:
+def _event(state: State, record: Record) -> Event | None:
+    """What the record tells of this task; None if it tells nothing."""
     about_this = record.kind == "profile" or record.task == state.task.fingerprint
-    if about_this and read_if_known(record) is not None:
-        feed.show(state.event_of(record))
+    return state.event_of(record) if about_this and read_if_known(record) is not None else None
 
 
 def show_board(home: Home, task: str | None, *, json: bool) -> None:

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object to a line.")]
 
+Verbose = Annotated[
+    Optional[bool],  # noqa: UP045 - typer reads it at run time on every Python
+    typer.Option("--verbose/--quiet", "-v/-q", help="Show also what others tried in vain, and each trial."),
+]
+
 TaskOption = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on every Python
+    Optional[str],  # noqa: UP045
     typer.Option(
         "--task",
         metavar="NAME|FOLDER",

@@ -96,7 +96,7 @@ class Research:
         await self.claims.say(f"{verb} {text}", claim_of(change))
 
         def on_progress(side: str, number: int, progress: Progress) -> None:
-            self.progress(text if side == "candidate" else f"parent, seed {number + 1}", progress)
+            self.progress(f"seed {number + 1}: {text if side == 'candidate' else 'parent'}", progress)
 
         result: Result = await run_experiment(
             plan,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from node import complete
-from node.options import ConfigOption, Json, TaskOption, home_of
+from node.options import ConfigOption, Json, TaskOption, Verbose, home_of
 
 
 def join(
@@ -67,6 +67,7 @@ def join(
         Literal["never", "sandbox"] | None,
         typer.Option("--accept-code", help="Whether to test code that peers wrote, locked in the sandbox."),
     ] = None,
+    verbose: Verbose = None,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -91,10 +92,11 @@ def join(
         "research": research,
         "lan": lan,
         "accept_code": accept_code,
+        "verbose": verbose,
     }
     said = load_config(home, os.environ, flags, config).config
     wish = wish_of(home, swarm=said.swarm, bootstrap=said.bootstrap, key_file=said.swarm_key, invite=invite, move=move)
-    with Feed(feed_console(json=json), json=json) as feed:
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
         trio.run(run, home, wish, said, feed)
 
 
@@ -104,6 +106,7 @@ def swarm(
     config: ConfigOption = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes (default: Ctrl-C).")] = None,
     task: TaskOption = None,
+    verbose: Verbose = None,
     json: Json = False,
 ) -> None:
     """Run N nodes on this machine, each a process of its own, with one merged feed and a summary at the end."""
@@ -114,6 +117,6 @@ def swarm(
     from node.swarm import swarm as run
 
     home = home_of(context)
-    said = load_config(home, os.environ, {"minutes": minutes, "task": task}, config)
-    with Feed(feed_console(json=json), json=json) as feed:
+    said = load_config(home, os.environ, {"minutes": minutes, "task": task, "verbose": verbose}, config)
+    with Feed(feed_console(json=json), json=json, verbose=said.config.verbose) as feed:
         trio.run(run, home, nodes, said, feed)

@@ -5,7 +5,7 @@ Used by the running node and, read-only, by the commands that look into a node's
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.entries import kept, read
 from agent.notebook import Notebook
@@ -56,7 +56,17 @@ class State:
         self._add(record)
         if record.kind != "profile" and record.task != self.task.fingerprint:
             return []
-        return [self.event_of(record), *self._newly_confirmed(record)]
+        return [self._with_standing(self.event_of(record)), *self._newly_confirmed(record)]
+
+    def _with_standing(self, event: Event) -> Event:
+        """What was kept, with how many nodes hold it by now, of how many that work on this task."""
+        if event.kind != "result" or not kept(event.data["verdict"]):
+            return event
+        found = self.notebook.discovery(bytes.fromhex(event.data["id"]))
+        if found is None or found.adopters == (found.author,):
+            return event
+        standing = {"holders": len(found.adopters), "nodes": len(self.notebook.board())}
+        return replace(event, data={**event.data, **standing})
 
     def _add(self, record: Record) -> None:
         self.changes += 1
@@ -73,6 +83,7 @@ class State:
             "change": {knob: list(pair) for knob, pair in found.change.knobs.items()},
             "edits": {file: lines_changed(*texts) for file, texts in found.change.edits.items()},
             "keepers": len(found.adopters),
+            "kept_by": [self.alias(author) for author in found.adopters],
         }
         yield Event("confirmed", record.time_ms, self.alias(found.author), found.author == self.me, data)
 

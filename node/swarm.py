@@ -29,6 +29,7 @@ from node.events import Event, count, from_json
 from node.feed import Feed
 from node.home import Home, open_home
 from node.join import task_reference
+from node.lines import place
 from node.state import DEFAULT_TASK
 from trainer.device import detect, own_cores
 from trainer.slots import shares
@@ -40,7 +41,7 @@ Started: TypeAlias = Any
 STOP_SECONDS: Final = 8.0
 OF_ONE_NODE: Final = frozenset(
     # settings that the nodes of such a swarm cannot share, or that are the whole swarm's
-    {"task", "alias", "swarm", "swarm_key", "bootstrap", "listen", "lan", "http", "experiments", "minutes"}
+    {"task", "alias", "swarm", "swarm_key", "bootstrap", "listen", "lan", "http", "experiments", "minutes", "verbose"}
 )
 HIDDEN: Final = frozenset({"peer", "sync", "profile", "listening", "trial", "stopped"})
 
@@ -220,7 +221,7 @@ class _NodeOutput:
     def _show(self, event: Event) -> None:
         if event.kind == "listening":
             self._task_status.started(event.data["addresses"][0])
-            text = f"{self._name} listens at {event.data['addresses'][0]}"
+            text = f"{self._name} listens at {place(event.data['addresses'][0])}"
             event = Event("note", event.time_ms, event.who, True, {"text": text})
         if event.own and event.kind not in HIDDEN:
             self._feed.show(replace(event, own=False))

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from agent.entries import Pair
 from node.events import Event, change_text, from_json
-from node.feed import LINES, Feed, feed_console, line_of
+from node.feed import Feed, feed_console
+from node.lines import BODIES, is_quiet, line_of
 from node.state import open_state
+from node.tally import Tally
 from tests.node.lab import open_lab
 
 RESULT = {
@@ -37,9 +40,7 @@ def event(kind: str, own: bool = True, **data: object) -> Event:
 
 
 def plain(one: Event) -> str:
-    line = line_of(one)
-    assert line is not None
-    return line.plain
+    return line_of(one).plain
 
 
 def test_a_discovery_says_what_changed_by_how_much_and_how_sure() -> None:
@@ -54,6 +55,29 @@ def test_a_discovery_says_what_changed_by_how_much_and_how_sure() -> None:
         "abababab",
     ):
         assert part in line
+
+
+def test_a_discovery_says_how_sure_it_is_and_who_holds_it() -> None:
+    data = RESULT | {"relative_interval": [-0.24, -0.16], "replicates": "cd" * 32, "replicates_of": "bob"}
+    line = plain(event("result", **data, holders=3, nodes=5))
+    for part in ("(-24.0% to -16.0%)", "of bob", "held by 3 of 5"):
+        assert part in line
+
+
+def test_own_and_others_lines_differ_without_colours() -> None:
+    assert plain(event("note", text="x")).split()[1] == "›ada"
+    assert plain(event("note", own=False, text="x")).split()[1] == "ada"
+
+
+def test_a_confirmation_names_who_kept_it() -> None:
+    data = {"id": "ab" * 32, "change": {"A": [1, 2]}, "keepers": 4, "kept_by": ["ada", "bob", "cal", "dan"]}
+    assert "kept by ada, bob, cal and 1 more" in plain(event("confirmed", **data))
+
+
+def test_a_peer_has_a_name_and_a_place() -> None:
+    for address, place in (("/ip4/192.0.2.7/tcp/4477/p2p/12D", "192.0.2.7:4477"), ("/ip6/::1/tcp/1/p2p/1", "[::1]:1")):
+        data = {"state": "connected", "address": address, "peer": "12D3", "alias": "brisk-toad"}
+        assert plain(event("peer", **data)).endswith(f"brisk-toad connected from {place}")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +97,7 @@ def test_every_verdict_has_its_word_and_replications_have_theirs(
     data = RESULT | {"verdict": verdict, "replicates": replicates, "replicates_of": "bob"}
     line = plain(event("result", **data))
     assert word in line
-    assert ("found by bob" in line) is (replicates is not None)
+    assert ("of bob" in line) is (replicates is not None)
 
 
 def test_a_crash_says_why() -> None:
@@ -81,9 +105,35 @@ def test_a_crash_says_why() -> None:
     assert "oom: needed more than 3000 MB" in plain(event("result", **data))
 
 
-def test_quiet_events_have_no_line() -> None:
-    assert line_of(event("sync", peer="x", received=0, sent=0)) is None
-    assert line_of(event("trial", status="ok", first=False, value=1.0, seconds=1.0, metric="score", reason="")) is None
+TRIAL = {"status": "ok", "first": False, "value": 1.0, "seconds": 1.0, "metric": "score", "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("one", "quiet"),
+    [
+        (event("result", **RESULT | {"verdict": "discard"}), False),
+        (event("result", own=False, **RESULT | {"verdict": "discard"}), True),
+        (event("result", own=False, **RESULT | {"verdict": "discard", "of_own": True}), False),
+        (event("result", own=False, **RESULT | {"verdict": "crash"}), True),
+        (event("result", own=False, **RESULT | {"verdict": "keep"}), False),
+        (event("result", own=False, **RESULT | {"verdict": "simpler"}), False),
+        (event("trial", **TRIAL), True),
+        (event("trial", **TRIAL | {"first": True}), False),
+        (event("trial", **TRIAL | {"status": "oom"}), False),
+        (event("sync", peer="x", received=9, sent=0), True),
+        (event("sync", peer="x", received=10, sent=0), False),
+        (event("insight", own=False, text="x"), False),
+        (event("trouble", what="x", why="y"), False),
+    ],
+)
+def test_what_others_tried_in_vain_and_what_is_as_it_should_be_is_for_who_asks(
+    one: Event, quiet: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert is_quiet(one) is quiet
+    for verbose, json_too, lines in ((False, False, 0 if quiet else 1), (True, False, 1), (False, True, 1)):
+        with Feed(Console(force_terminal=False), json=json_too, verbose=verbose) as feed:
+            feed.show(one)
+        assert len(capsys.readouterr().out.splitlines()) == lines
 
 
 def test_what_a_peer_wrote_is_never_markup_or_control_characters() -> None:
@@ -99,7 +149,7 @@ def test_what_a_peer_wrote_is_never_markup_or_control_characters() -> None:
     assert "\u202e" not in shown
 
 
-@given(st.sampled_from(sorted(LINES)), st.text(max_size=20), st.booleans(), st.integers(0, 2**53))
+@given(st.sampled_from(sorted(BODIES)), st.text(max_size=20), st.booleans(), st.integers(0, 2**53))
 def test_json_gives_the_event_back(kind: str, who: str, own: bool, time_ms: int) -> None:
     one = Event(kind, time_ms, who, own, {"text": who, "n": [1, 2.5, None]})  # type: ignore[arg-type]
     assert from_json(one.to_json()) == one
@@ -128,14 +178,55 @@ def test_a_pipe_gets_plain_text_without_a_progress_bar(capsys: pytest.CaptureFix
     assert len(out.splitlines()) == 1
 
 
-def test_a_terminal_shows_the_running_trial_and_takes_it_away() -> None:
+def test_a_terminal_shows_the_running_trials_and_takes_them_away() -> None:
     out = io.StringIO()
     with Feed(Console(file=out, force_terminal=True, width=120, markup=False)) as feed:
-        feed.progress("INIT default → normal", 0.42, 3.21, 20_400.0)
+        feed.progress("seed 1: INIT default → normal", 0.42, 3.21, 20_400.0)
+        feed.progress("seed 1: parent", 0.1, None, None)
         shown = out.getvalue()
+        for part in ("seed 1: INIT default", "seed 1: parent", "42%", "10%", "loss 3.210", "20400 tok/s"):
+            assert part in shown
+        out.truncate(out.seek(0))
         feed.progress_ended()
-    for part in ("INIT default → normal", "42%", "loss 3.210", "20400 tok/s"):
-        assert part in shown
+        assert "INIT" not in out.getvalue(), "the one that got furthest is the one that ended"
+        assert "parent" in out.getvalue()
+        feed.idle()
+        out.truncate(out.seek(0))
+        feed.show(event("note", text="x"))
+        assert "parent" not in out.getvalue()
+
+
+def test_what_came_of_the_work_stays_in_sight_on_a_terminal() -> None:
+    out = io.StringIO()
+    with Feed(Console(file=out, force_terminal=True, width=80, markup=False)) as feed:
+        feed.show(event("result", own=False, **RESULT | {"verdict": "discard"}))
+    assert "1 experiment" in out.getvalue()
+    assert "no gain" not in out.getvalue()
+
+
+def test_the_tally_counts_what_happened() -> None:
+    tally = Tally()
+    assert str(tally) == ""
+    for one in (
+        event("peer", state="connected", address="", peer="x"),
+        event("result", **RESULT),
+        event("result", own=False, **RESULT | {"verdict": "discard"}),
+        event("result", own=False, **RESULT | {"replicates": "cd", "replicates_of": "ada"}),
+        event("confirmed"),
+    ):
+        tally = tally.after(one)
+    assert str(tally) == "1 experiment here, 2 elsewhere · 1 discovery · 1 adoption · 1 confirmed · 1 peer"
+    assert tally.after(event("peer", state="lost", address="", peer="x")).peers == 0
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120])
+@given(st.text(max_size=40) | st.sampled_from(["漢字" * 9, "e" + "\u0301" * 30, "\U0001f1e9\U0001f1ea" * 6, "\x1b[2J"]))
+def test_columns_stand_below_each_other_whatever_a_node_calls_itself(width: int, who: str) -> None:
+    line = line_of(Event("result", 0, who, False, RESULT), width)
+    usual = line_of(Event("result", 0, "ada", False, RESULT), width)
+    assert line.cell_len <= width
+    assert cell_len(line.plain.partition("★")[0]) == cell_len(usual.plain.partition("★")[0])
+    assert max(map(len, re.findall("\u0301+", line.plain)), default=0) <= 2
 
 
 def test_changes_read_like_a_person_wrote_them() -> None:
@@ -152,10 +243,12 @@ def test_on_a_narrow_terminal_the_figures_stay(width: int) -> None:
         feed.show(event("result", **long))
         feed.show(event("note", text="x"))
     lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]|\r", "", out.getvalue()).split("\n")
-    (shown, _) = [line for line in lines if line.strip()]
+    shown, _ = (line for line in lines if "ada" in line)
     assert len(shown) <= width
-    assert "-20.0%" in shown or width < 80
-    assert "2 seeds  abababab" in shown or width < 100
+    assert "-20.0%" in shown
+    assert "abababab" in shown or width < 80
+    assert "2.5000 → 2.0000" in shown or width < 120
+    assert "2 seeds" in shown or width < 200
     assert "…" in shown
 
 

@@ -1,0 +1,49 @@
+"""What has come of the work so far, in one line that stays in sight: a fold over the events of a feed."""
+
+from dataclasses import dataclass, replace
+
+from agent.entries import kept
+from node.events import Event, count
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts since the feed began. peers: connected now; tested: experiments, own and others'."""
+
+    peers: int = 0
+    own: int = 0
+    others: int = 0
+    discoveries: int = 0
+    adopted: int = 0
+    confirmed: int = 0
+
+    def after(self, event: Event) -> "Tally":
+        """The counts once the event has happened."""
+        match event.kind:
+            case "peer":
+                step = 1 if event.data["state"] == "connected" else -1
+                return replace(self, peers=max(0, self.peers + step))
+            case "confirmed":
+                return replace(self, confirmed=self.confirmed + 1)
+            case "result":
+                counted = replace(self, own=self.own + event.own, others=self.others + (not event.own))
+                if not kept(event.data["verdict"]):
+                    return counted
+                if event.data["replicates"]:
+                    return replace(counted, adopted=self.adopted + 1)
+                return replace(counted, discoveries=self.discoveries + 1)
+            case _:
+                return self
+
+    def __str__(self) -> str:
+        """`12 experiments here, 143 elsewhere · 3 discoveries · 2 adoptions · 1 confirmed`; empty before the first."""
+        parts = []
+        if self.own and self.others:
+            parts.append(f"{count(self.own, 'experiment')} here, {self.others} elsewhere")
+        elif self.own or self.others:
+            parts.append(count(self.own or self.others, "experiment"))
+        parts += [count(self.discoveries, "discovery")] if self.discoveries else []
+        parts += [count(self.adopted, "adoption")] if self.adopted else []
+        parts += [f"{self.confirmed} confirmed"] if self.confirmed else []
+        parts += [count(self.peers, "peer")] if self.peers else []
+        return " · ".join(parts)
