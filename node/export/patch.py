@@ -124,8 +124,8 @@ def _verdict(state: State, result: Result) -> str:
 def _replications(state: State, shown: Record, discovery: Discovery) -> Iterator[str]:
     """Who else tested the same change, with their records."""
     yield f"status: {discovery.status}, kept by {count(len(discovery.adopters), 'node')}"
-    for test in state.notebook.experiments():
-        if test.record_id != shown.id and state.notebook.discovery(test.record_id) == discovery:
+    for test in state.notebook.tests(discovery):
+        if test.record_id != shown.id:
             who = f"{test.author.hex()[:12]} ({state.alias(test.author)})"
             yield f"tested by {who}: {_verdict(state, test.result)}, record {test.record_id.hex()}"
 
