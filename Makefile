@@ -4,6 +4,7 @@
 # make soak    set up and run the long tests: 20 nodes under chaos for ARNODE_SOAK_MINUTES (15)
 # make fuzz    set up and look for input that breaks a decoder, for a minute (make fuzz ARGS=600 for ten)
 # make check   linters, types, layering
+# make docs    write docs/cli.md from the commands, and build the pages into build/site, links checked
 # make bench   measure the figures of docs/benchmarks.md (takes forty minutes)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: join swarm setup test soak fuzz check bench clean
+.PHONY: join swarm setup test soak fuzz check docs bench clean
 
 join: setup
 	@exec $(BIN)/arnode join $(ARGS)
@@ -47,6 +48,11 @@ check: $(VENV)/.arnode-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.arnode
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/python -m scripts.cli_reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.arnode-dev
 	bench/all $(BIN)/python
