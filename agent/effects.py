@@ -9,13 +9,17 @@ made when asked for.
 """
 
 import math
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from agent.cells import Cell, cell
 from agent.evidence import Experiment, Moment
 from agent.meta import random_effects
 from agent.noise import Noise
+from trainer.knobs import Scalar
+from trainer.task import Task
 
 ULP: Final = 1 << 1074  # the smallest float above zero is 1 / ULP
 
@@ -145,3 +149,28 @@ class Crashes:
 def _exact(value: float) -> int:
     numerator, denominator = value.as_integer_ratio()
     return numerator * (ULP // denominator)
+
+
+class Effects:
+    """The effects of all knobs' values."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._tests: dict[Cell, Tests] = {}
+
+    def add(self, test: Experiment) -> None:
+        """Add what a test says of each knob that it set."""
+        for knob, (_, new) in test.change.knobs.items():
+            self._tests.setdefault(self.cell(knob, new), Tests()).add(test)
+
+    def cell(self, knob: str, value: Scalar) -> Cell:
+        """The cell of the knob's range that the value is pooled in."""
+        return cell(self._task.knobs[knob], value)
+
+    def tests(self, knob: str, value: Scalar) -> Tests | None:
+        """What was added up of a value; None without any."""
+        return self._tests.get(self.cell(knob, value))
+
+    def all(self) -> Iterator[tuple[Cell, Tests]]:
+        """Every cell that anyone tried, by knob and value."""
+        return iter(sorted(self._tests.items(), key=lambda pair: (pair[0][0], str(pair[0][1]))))

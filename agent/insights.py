@@ -22,7 +22,8 @@ from agent.discoveries import BELIEVED, Discovery
 from agent.effects import PooledEffect, SourceEffect
 from agent.entries import Insight
 from agent.judge import smallest_worth
-from agent.notebook import Notebook, ToldInsight
+from agent.notebook import Notebook
+from agent.said import ToldInsight
 from agent.student import quantile
 from agent.wording import nodes, setting, size
 from trainer.knobs import Scalar

@@ -21,7 +21,7 @@ say in it, since a high d makes a judge rash.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 PRIOR_DEGREES: Final = 3.0
 OUTLIER: Final = 9.0
@@ -29,6 +29,9 @@ PEER_RANGE: Final = 4.0
 PEER_DEGREES: Final = 6.0
 RECIPE_DEGREES: Final = {2: 0.1, 3: 0.2, 4: 0.4, 5: 0.3}  # d: how likely it is before any trial
 SCALES: Final = (0.35, 0.5, 0.7, 1.0, 1.4)  # v, over the pooled variance
+
+Figure: TypeAlias = tuple[float, float]
+"""One author's (variance, degrees)."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,36 @@ class Spread:
 
 def pool(prior_sd: float, own: Iterable[Spread], peers: Mapping[bytes, Sequence[Spread]]) -> Noise:
     """The noise of one trial. prior_sd: the task's guess, > 0; own: this node's spreads; peers: each author's."""
-    prior, own = prior_sd**2, list(own)
-    own_variance, own_degrees = _winsorised(own, prior)
-    variance = _mean([(prior, PRIOR_DEGREES), (own_variance, own_degrees)])
-    figures = [_winsorised(spreads, prior) for _, spreads in sorted(peers.items()) if spreads]
+    figures = [figure(spreads, prior_sd) for _, spreads in sorted(peers.items()) if spreads]
+    return with_peers(own_noise(prior_sd, list(own)), figures)
+
+
+def own_noise(prior_sd: float, own: Sequence[Spread]) -> Noise:
+    """The noise by the task's guess and this node's own spreads."""
+    own_variance, own_degrees = figure(own, prior_sd)
+    variance = _mean([(prior_sd**2, PRIOR_DEGREES), (own_variance, own_degrees)])
+    return Noise(math.sqrt(variance), PRIOR_DEGREES + own_degrees, own_degrees, recipe_degrees(own, variance))
+
+
+def with_peers(own: Noise, figures: Sequence[Figure]) -> Noise:
+    """The own noise, moved towards what the peers' figures say."""
     if not figures:
-        return Noise(math.sqrt(variance), PRIOR_DEGREES + own_degrees, own_degrees, recipe_degrees(own, variance))
+        return own
     # an author's say is bounded, so that many records of one author do not outvote the others
-    said = weighted_median([(figure, min(degrees, PEER_DEGREES)) for figure, degrees in figures])
-    said = min(max(said, variance / PEER_RANGE), variance * PEER_RANGE)
+    said = weighted_median([(variance, min(degrees, PEER_DEGREES)) for variance, degrees in figures])
+    said = min(max(said, own.variance / PEER_RANGE), own.variance * PEER_RANGE)
     weight = min(PEER_DEGREES, math.fsum(degrees for _, degrees in figures) / 2)
-    pooled = _mean([(variance, PRIOR_DEGREES + own_degrees), (said, weight)])
-    return Noise(math.sqrt(pooled), PRIOR_DEGREES + own_degrees + weight, own_degrees, recipe_degrees(own, variance))
+    pooled = _mean([(own.variance, own.degrees), (said, weight)])
+    return Noise(math.sqrt(pooled), own.degrees + weight, own.measured, own.recipe)
+
+
+def figure(spreads: Sequence[Spread], prior_sd: float) -> Figure:
+    """One author's variance, pooled over recipes, each cut at OUTLIER times the median of all of them and the prior."""
+    if not spreads:
+        return 0.0, 0.0
+    weighed = [(spread.variance, float(spread.degrees)) for spread in spreads]
+    limit = OUTLIER * weighted_median([*weighed, (prior_sd**2, PRIOR_DEGREES)])
+    return _mean([(min(variance, limit), degrees) for variance, degrees in weighed]), math.fsum(d for _, d in weighed)
 
 
 def recipe_degrees(spreads: Sequence[Spread], variance: float) -> int:
@@ -135,15 +156,6 @@ def weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
         if reached > half:
             return value
     return ordered[-1][0]
-
-
-def _winsorised(spreads: Sequence[Spread], prior: float) -> tuple[float, float]:
-    """(variance, degrees) pooled over recipes, each cut at OUTLIER times the median of all of them and the prior."""
-    if not spreads:
-        return 0.0, 0.0
-    weighed = [(spread.variance, float(spread.degrees)) for spread in spreads]
-    limit = OUTLIER * weighted_median([*weighed, (prior, PRIOR_DEGREES)])
-    return _mean([(min(variance, limit), degrees) for variance, degrees in weighed]), math.fsum(d for _, d in weighed)
 
 
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 from agent.claims import Claim
 from agent.hypotheses import Idea, ideas, open_ideas
 from agent.insights import standing
-from agent.notebook import ToldInsight
+from agent.said import ToldInsight
 from node.state import State
 
 

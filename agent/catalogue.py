@@ -1,0 +1,85 @@
+"""The catalogue of discoveries: each made anew when one of its tests came, and whom they make credible."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from agent.discoveries import BELIEVED, Discovery, credibility, discover, is_replication, own_verdict
+from agent.entries import Verdict, kept
+from agent.evidence import Experiment, NewValues
+
+
+class Catalogue:
+    """All discoveries in the eyes of `me`."""
+
+    def __init__(self, me: bytes) -> None:
+        self._me = me
+        self._tests: dict[bytes, Experiment] = {}
+        self._by_change: dict[NewValues, list[Experiment]] = defaultdict(list)
+        self._by_replicated: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._found: dict[NewValues, Discovery] = {}
+        self._stale: set[NewValues] = set()
+        self._ordered: Sequence[Discovery] | None = None
+        self._verdicts: dict[bytes, list[Verdict]] | None = None
+
+    def add(self, test: Experiment) -> None:
+        """File an experiment under what it changes, and what it replicates."""
+        self._tests[test.record_id] = test
+        self._by_change[test.new_values].append(test)
+        self._stale.add(test.new_values)
+        replicated = test.result.replicates
+        if replicated is not None:
+            self._by_replicated[replicated].append(test)
+            if replicated in self._tests:
+                self._stale.add(self._tests[replicated].new_values)
+
+    def all(self) -> Sequence[Discovery]:
+        """By time and id."""
+        for change in list(self._stale):
+            self._of(change)
+        if self._ordered is None:
+            self._ordered = sorted(self._found.values(), key=lambda one: (one.time_ms, one.record_id))
+        return self._ordered
+
+    def of_record(self, record_id: bytes) -> Discovery | None:
+        """The discovery that a result made, tested or repeated; None if its change was never kept, or it is unknown."""
+        test = self._tests.get(record_id)
+        if test is None:
+            return None
+        return self._of(self._tests.get(test.result.replicates or record_id, test).new_values)
+
+    def tests_of(self, change: NewValues) -> list[Experiment]:
+        """The experiments that set exactly that, or replicate what did, by time and id."""
+        same = {test.record_id: test for test in self._by_change.get(change, ())}
+        naming = [test for record_id in same for test in self._by_replicated.get(record_id, ())]
+        tests = same | {test.record_id: test for test in naming if is_replication(test, change)}
+        return sorted(tests.values(), key=lambda test: test.moment)
+
+    def credibility(self, author: bytes) -> float:
+        """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
+        tests = self._own_tests().get(author, [])
+        return credibility(sum(map(kept, tests)), tests.count("discard"))
+
+    def disbelieved(self) -> frozenset[bytes]:
+        """The authors whom this node does not believe."""
+        return frozenset(author for author in self._own_tests() if self.credibility(author) < BELIEVED)
+
+    def _of(self, change: NewValues) -> Discovery | None:
+        if change in self._stale:
+            self._stale.remove(change)
+            discovery = discover(self.tests_of(change))
+            if discovery is not None:
+                self._found[change] = discovery
+                self._ordered = self._verdicts = None
+        return self._found.get(change)
+
+    def _own_tests(self) -> Mapping[bytes, list[Verdict]]:
+        """Finder -> this node's verdicts on what they found."""
+        discoveries = self.all()
+        if self._verdicts is None:
+            self._verdicts = defaultdict(list)
+            for discovery in discoveries:
+                verdict = own_verdict(discovery, self._me)
+                for finder in discovery.finders:
+                    if verdict is not None and finder != self._me:
+                        self._verdicts[finder].append(verdict)
+        return self._verdicts
