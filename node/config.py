@@ -58,6 +58,13 @@ class Llm(_Section):
     api_key: SecretStr | None = Field(
         default=None, description="The provider's key. A file with it must be of mode 0600."
     )
+    budget_usd: float | None = Field(default=None, ge=0, description="The most that it may cost in all, in US dollars.")
+    budget_usd_day: float | None = Field(default=None, ge=0, description="The most that it may cost a day.")
+    budget_tokens: int | None = Field(
+        default=None, ge=0, description="The most tokens that it may use in all, of questions and answers."
+    )
+    budget_tokens_day: int | None = Field(default=None, ge=0, description="The most tokens that it may use a day.")
+    seconds: float = Field(default=600.0, gt=0, description="The longest that it may take for an answer, in seconds.")
 
 
 class Config(_Section):

@@ -27,6 +27,7 @@ EventKind = Literal[
     "hypothesis",
     "insight",
     "profile",
+    "model",  # a language model was asked: what the call cost, and all calls together
     "confirmed",  # a discovery was kept by its author and two others
     "trouble",  # something failed and was dealt with
     "stopped",  # the node ended: summary

@@ -41,6 +41,11 @@ class Home:
         return self.folder / "trials.sqlite"
 
     @property
+    def spending(self) -> Path:
+        """What language models were paid, or used (node/llm/spending.py)."""
+        return self.folder / "spending.sqlite"
+
+    @property
     def experiment(self) -> Path:
         """The experiment that is running, so that a killed node goes on with it."""
         return self.folder / "experiment.json"

@@ -38,11 +38,12 @@ from gossip.network import Network, now_ms, open_network
 from gossip.record import Record
 from gossip.stamp import Stamps
 from gossip.supervise import alone, supervise
-from node.config import Config
+from node.config import Config, Llm
 from node.events import Event, count, mean_values, value_text
 from node.feed import Feed
 from node.home import Home, data_cache, only_node, remember_task
 from node.ideas import keep_publishing
+from node.llm.model import Model, open_model
 from node.membership import DEFAULT_SWARM, Membership, Wish, load_membership, remember_membership, settle
 from node.outbox import Outbox
 from node.own import OwnRecords
@@ -137,18 +138,21 @@ async def _live(home: Home, wish: Wish, config: Config, feed: Feed, deadline: fl
         identity = load_or_create(home.identity)
         own = OwnRecords(home.own)
         repaired += complete(state, own)
-        async with open_network(
-            identity,
-            state.log,
-            swarm=membership.swarm,
-            listen=config.listen or default_listen(),
-            bootstrap=membership.bootstrap,
-            key=membership.key,
-            check=check,
-            book=AddressBook(home.book(membership.swarm)),
-            lan=config.lan,
-        ) as network:
-            node = _Node(state, identity, own, network, feed, config, membership, deadline)
+        async with (
+            open_model(config.llm if config.research else Llm(), home.spending) as model,
+            open_network(
+                identity,
+                state.log,
+                swarm=membership.swarm,
+                listen=config.listen or default_listen(),
+                bootstrap=membership.bootstrap,
+                key=membership.key,
+                check=check,
+                book=AddressBook(home.book(membership.swarm)),
+                lan=config.lan,
+            ) as network,
+        ):
+            node = _Node(state, identity, own, network, feed, config, membership, deadline, model)
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(_stop_on_signal, nursery.cancel_scope)
@@ -186,6 +190,7 @@ class _Node:
         config: Config,
         membership: Membership,
         deadline: float,
+        model: Model | None,
     ) -> None:
         self.state = state
         self.network = network
@@ -216,6 +221,7 @@ class _Node:
             show=self._show,
             progress=self._progress,
             alias=self.alias,
+            model=model,
             experiments_wanted=config.experiments,
             deadline=deadline,
         )

@@ -207,6 +207,18 @@ def _idea(event: Event) -> Body:
     return Body("?", "idea", "yellow", Text(event.data["text"]), figures=[Figure(sets, 1, "yellow")] if sets else [])
 
 
+def _model(event: Event) -> Body:
+    data = event.data
+    paid = data["total"]["usd"] > 0
+
+    def spent(what: str, usd: float, tokens: int) -> str:
+        return f"{what} ${usd:.4f}" if paid else f"{what} {count(tokens, 'token')}"
+
+    took = count(data["tokens"], "token") + (f", ${data['usd']:.4f}" if paid else "")
+    figures = [Figure(took, 3), Figure(spent("today", **data["today"]), 2), Figure(spent("in all", **data["total"]), 1)]
+    return Body("✎", "model", "dim cyan", Text(f"asked {data['model']}"), figures=figures, loose=True)
+
+
 def _words(mark: str, word: str, style: str) -> Callable[[Event], Body]:
     return lambda event: Body(mark, word, style, Text(event.data["text"]))
 
@@ -222,6 +234,7 @@ BODIES: Final[dict[str, Callable[[Event], Body]]] = {
     "hypothesis": _idea,
     "insight": _words("»", "insight", "bold yellow"),
     "profile": lambda event: Body("+", "hello", "blue", Text(f"{event.data['device']}")),
+    "model": _model,
     "confirmed": _confirmed,
     "trouble": lambda event: Body("!", "trouble", "bold red", Text(f"{event.data['what']}: {event.data['why']}")),
     "stopped": _words("■", "stopped", "bold"),

@@ -4,12 +4,14 @@ Nothing is run here. The policy decides, a proposer has the idea; what cannot be
 """
 
 import random
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import trio
 
 from agent.best import Code
-from agent.hypotheses import is_of_own_person, takeable
+from agent.hypotheses import is_of_own_person, open_ideas, takeable
+from agent.llm.prompt import MOST_IDEAS, Circumstances
 from agent.packed import check_fits
 from agent.policy import Calibrate, Explore, Replicate, choose
 from agent.proposal import NothingLeft, Proposal
@@ -19,11 +21,13 @@ from node.claims import Claims
 from node.events import change_text
 from node.experiment import Plan, load_plan
 from node.ideas import PERSON
+from node.llm.proposing import Proposing
 from node.propose import waiting_proposals
 from node.state import State
 from node.told import Told
 from node.trials import Trials
 from trainer.errors import TrainerError
+from trainer.knobs import Scalar
 from trainer.merge import lines_changed
 from trainer.recipe import Change, apply_change, change_between
 
@@ -46,15 +50,24 @@ def in_words(change: Change) -> str:
 
 
 class Planner:
-    """Plans for one node. rng: its stream of randomness."""
+    """Plans for one node. rng: its stream of randomness; model: has ideas before the search does, None for none."""
 
-    def __init__(self, state: State, trials: Trials, claims: Claims, told: Told, rng: random.Random) -> None:
+    def __init__(
+        self,
+        state: State,
+        trials: Trials,
+        claims: Claims,
+        told: Told,
+        rng: random.Random,
+        model: Proposing | None = None,
+    ) -> None:
         self.state = state
         self.trials = trials
         self.claims = claims
         self.told = told
         self.rng = rng
         self.search = Search(seed=rng.getrandbits(31))
+        self.model = model
 
     async def next(self) -> Step | None:
         """The next thing to do; None where an idea came to nothing, and the next call has another."""
@@ -125,6 +138,8 @@ class Planner:
     async def _idea(self) -> Plan | None:
         """What the proposer wants to try."""
         avoid = [claim.change for claim in self.claims.live()]
+        if (asked := await self._asked(avoid)) is not None:
+            return self._plan_of(asked)
         try:
             proposal = self.search.propose(self.state.notebook, self.state.task, avoid=avoid)
         except NothingLeft as nothing:
@@ -133,6 +148,19 @@ class Planner:
             return None
         await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
         return self._plan_of(proposal)
+
+    async def _asked(self, avoid: Sequence[Mapping[str, Scalar]]) -> Proposal | None:
+        """What the model wants to try, if there is one."""
+        if self.model is None:
+            return None
+        around = Circumstances(
+            device=self.state.device.name,
+            output=self.trials.last_failure,
+            no_edits_because=self.trials.accepts_code(own=True),
+            avoid=avoid,
+            ideas=open_ideas(self.state.notebook, claims=self.claims.live(), now_ms=now_ms())[:MOST_IDEAS],
+        )
+        return await self.model.propose(self.state.notebook, self.state.task, around)
 
     def _plan_of(self, proposal: Proposal) -> Plan | None:
         """An idea as a plan; None, and the reason is told, for an edit that cannot be tested here."""

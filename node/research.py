@@ -20,6 +20,8 @@ from gossip.database import FULL_DISK
 from node.calibrate import run_calibration
 from node.claims import Claims
 from node.experiment import Plan, run_experiment
+from node.llm.model import Model
+from node.llm.proposing import Proposing
 from node.planning import Planner, Step, accepted, in_words
 from node.state import Show, State
 from node.told import Told
@@ -34,7 +36,8 @@ FULL_DISK_SECONDS: Final = 10.0
 class Research:
     """What the loop works with, and what it is doing right now.
 
-    publish: sign an entry, put it in the log and the notebook, and tell peers. announce: send a presence.
+    publish: sign an entry, put it in the log and the notebook, and tell peers. announce: send a presence. model: has
+    ideas before the search does, None for no model.
     experiments_wanted: when to stop, None for never; deadline: by trio's clock, seconds.
     """
 
@@ -44,6 +47,7 @@ class Research:
     show: Show
     progress: Callable[[str, Progress | None], None]
     alias: str
+    model: Model | None = None
     experiments_wanted: int | None = None
     deadline: float = math.inf
     experiments: int = 0
@@ -58,7 +62,8 @@ class Research:
     async def run(self, trials: Trials) -> None:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
         rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
-        planner = Planner(self.state, trials, self.claims, self._told, rng)
+        asked = Proposing(self.model, self._told) if self.model else None
+        planner = Planner(self.state, trials, self.claims, self._told, rng, asked)
         self.state.notebook.accept(accepted(trials))
         with trio.CancelScope(deadline=self.deadline):
             while self.experiments_wanted is None or self.experiments < self.experiments_wanted:

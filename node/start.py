@@ -5,12 +5,14 @@ Parses, then hands over, as `node.cli` does.
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from node import complete
 from node.options import ConfigOption, Json, TaskOption, Verbose, home_of
+
+MODEL: Final = "A language model that has ideas"
 
 
 def join(
@@ -68,6 +70,36 @@ def join(
         typer.Option("--accept-code", help="Whether to test code that peers wrote, locked in the sandbox."),
     ] = None,
     verbose: Verbose = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A language model that has ideas, as litellm names it: ollama/qwen3:8b, gpt-4o-mini, "
+            "openai/NAME with --base-url (default: none, and the node searches).",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the model is served: http://127.0.0.1:8080/v1. Its key is ARNODE_LLM_API_KEY, if it needs one.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(min=0, help="The most that it may cost in all, in US dollars.", rich_help_panel=MODEL),
+    ] = None,
+    budget_usd_day: Annotated[
+        float | None, typer.Option(min=0, help="The most that it may cost a day.", rich_help_panel=MODEL)
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="The most tokens that it may use in all.", rich_help_panel=MODEL)
+    ] = None,
+    budget_tokens_day: Annotated[
+        int | None, typer.Option(min=0, help="The most tokens that it may use a day.", rich_help_panel=MODEL)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Join a swarm: do research, share what comes of it, and show the live feed."""
@@ -93,6 +125,12 @@ def join(
         "lan": lan,
         "accept_code": accept_code,
         "verbose": verbose,
+        "llm.model": model,
+        "llm.base_url": base_url,
+        "llm.budget_usd": budget_usd,
+        "llm.budget_usd_day": budget_usd_day,
+        "llm.budget_tokens": budget_tokens,
+        "llm.budget_tokens_day": budget_tokens_day,
     }
     said = load_config(home, os.environ, flags, config).config
     wish = wish_of(home, swarm=said.swarm, bootstrap=said.bootstrap, key_file=said.swarm_key, invite=invite, move=move)

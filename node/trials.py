@@ -147,6 +147,8 @@ class Trials:
         self._free = list(slots)
         self._slots = trio.Semaphore(len(self._free))
         self.side_by_side = len(self._free)
+        self.last_failure = ""
+        """The end of what the last failed trial printed."""
         self._store: sqlite3.Connection | None = None
         self._unsaved: dict[Key, str] = {}
         self._told = False
@@ -196,7 +198,9 @@ class Trials:
         if self._worker is not None and self._worker.cold_because not in ("", self._told_cold):
             self._told_cold = self._worker.cold_because
             self._trouble("trials", f"they start slower, each from nothing: {self._told_cold}")
-        if trial.status == "ok":
+        if trial.status != "ok":
+            self.last_failure = trial.log_tail
+        else:
             self._unsaved[self._key(recipe, seed)] = json.dumps(dataclasses.asdict(trial))
             self._save()
         return trial

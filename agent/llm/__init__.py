@@ -1,0 +1,1 @@
+"""The proposer that asks a language model: what it is told, how its answer is read, and what may come of it."""
