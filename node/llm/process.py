@@ -1,7 +1,6 @@
 """The caller's process from outside: started when it is first needed, ended when a call takes too long."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import trio
 from agent.llm.prompt import Message
 from node.llm.terms import Address, ModelRefused, Terms
 
+COMMAND: Final = (sys.executable, "-m", "node.llm.caller")
 START_SECONDS: Final = 120.0  # litellm on a slow disk
 GRACE_SECONDS: Final = 15.0  # beyond a call's own limit, which a server that sends a byte now and then never reaches
 MAX_LINE: Final = 4_000_000
@@ -42,10 +42,11 @@ class CallFailed(Exception):
 
 
 class CallerProcess:
-    """One model's caller. Not for two calls at once."""
+    """One model's caller. Not for two calls at once. command: what is started."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, command: Sequence[str] = COMMAND) -> None:
         self._address = address
+        self._command = command
         self._process: trio.Process | None = None
         self._rest = b""
 
@@ -84,7 +85,7 @@ class CallerProcess:
             with trio.fail_after(seconds):
                 said = None
                 if self._process is None:
-                    self._process = await _start()
+                    self._process = await self._start()
                     said = await self._answer(vars(self._address))
                 answer = said if request is None and said else await self._answer(request or vars(self._address))
         except trio.TooSlowError:
@@ -95,6 +96,14 @@ class CallerProcess:
             if answer is None:
                 await self.aclose()  # an answer that came late would be taken for the next one's
         return answer
+
+    async def _start(self) -> trio.Process:
+        pipe = subprocess.PIPE
+        self._rest = b""
+        # a session of its own: Ctrl-C ends the node first, which then ends this
+        return await trio.lowlevel.open_process(
+            self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
+        )
 
     async def _answer(self, request: Mapping[str, Any]) -> Any:
         assert self._process is not None
@@ -108,19 +117,10 @@ class CallerProcess:
         while b"\n" not in self._rest:
             chunk = await self._process.stdout.receive_some(CHUNK)
             if not chunk or len(self._rest) > MAX_LINE:
-                self._rest = b""
                 raise EOFError("it said nothing more")
             self._rest += chunk
         line, _, self._rest = self._rest.partition(b"\n")
         return line
-
-
-async def _start() -> trio.Process:
-    command = [sys.executable, "-m", "node.llm.caller"]
-    pipe = subprocess.PIPE
-    return await trio.lowlevel.open_process(
-        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ)
-    )
 
 
 @asynccontextmanager
