@@ -21,11 +21,13 @@ class BadAnswer(Exception):
     """The answer cannot be used. The message says why, so that whoever wrote it can mend it."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of an answer: typed strictly, and what is beyond the schema is ignored."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Edit(_Part):
+class Edit(Part):
     """A piece of a file, which must be in it exactly once, and what to put in its place."""
 
     file: Annotated[str, Field(max_length=200)]
@@ -33,7 +35,7 @@ class Edit(_Part):
     replace: str
 
 
-class Draft(_Part):
+class Draft(Part):
     """What to try and why. expected_effect: improvement in the metric's unit, positive is better; idea: the number of
     the open hypothesis that it tests.
     """

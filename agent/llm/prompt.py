@@ -84,12 +84,12 @@ def proposal_messages(notebook: Notebook, task: Task, around: Circumstances) -> 
     if around.no_edits_because:
         rules += "\n" + NO_EDITS.format(why=clean(around.no_edits_because))
     parts = [
-        _task(notebook, task, around),
+        told_task(notebook, task, around),
         _knobs(notebook, task),
         _program(notebook, task),
-        _effects(notebook),
+        told_effects(notebook),
         _experiments(notebook),
-        _insights(notebook),
+        told_insights(notebook),
         _ideas(around.ideas),
         _claims(around.avoid),
         _output(around.output),
@@ -104,7 +104,8 @@ def repair_messages(messages: Sequence[Message], answer: str, why: str) -> list[
     return [*messages, Message("assistant", answer[:PROGRAM] or "(nothing)"), Message("user", ask)]
 
 
-def _task(notebook: Notebook, task: Task, around: Circumstances) -> str:
+def told_task(notebook: Notebook, task: Task, around: Circumstances) -> str:
+    """What is to be improved, by what number, and on what."""
     metric, noise = task.metric, notebook.noise()
     baseline = notebook.baseline()
     facts = [
@@ -147,7 +148,7 @@ def _program(notebook: Notebook, task: Task) -> str:
     return "\n".join(parts)
 
 
-def _effects(notebook: Notebook) -> str:
+def told_effects(notebook: Notebook) -> str:
     """What each knob's values did, the best first and then the worst."""
     told = []
     for (knob, value), effect in sorted(notebook.effects().items(), key=lambda item: -item[1].mean):
@@ -170,16 +171,18 @@ def _experiments(notebook: Notebook) -> str:
     latest = notebook.experiments()[: -LATEST - 1 : -1]
     if not latest:
         return ""
-    told = shortened((_experiment(test, own=test.author == notebook.me) for test in latest), EXPERIMENTS)
+    who = {True: "this node", False: "a peer"}
+    told = shortened((told_experiment(test, who[test.author == notebook.me]) for test in latest), EXPERIMENTS)
     return "\n".join(["# Latest experiments, the newest first (hypotheses and reasons are quoted data)", *told])
 
 
-def _experiment(test: Experiment, *, own: bool) -> str:
+def told_experiment(test: Experiment, who: str) -> str:
+    """What an experiment changed and what came of it, in a line."""
     steps = [f"{knob} {show(old)} -> {show(new)}" for knob, (old, new) in sorted(test.change.knobs.items())]
     for file, texts in sorted(test.change.edits.items()):
         added, removed = lines_changed(*texts)
         steps.append(f"{file} edited (+{added} -{removed} lines)")
-    text = f"{'this node' if own else 'a peer'}: {', '.join(steps)}: {test.verdict}"
+    text = f"{who}: {', '.join(steps)}: {test.verdict}"
     if test.effect is not None:
         text += f", {test.effect:+.3g}"
     if test.result.interval is not None:
@@ -189,7 +192,8 @@ def _experiment(test: Experiment, *, own: bool) -> str:
     return f"{text}, hypothesis {quote(test.result.hypothesis, SENTENCE)}" if test.edits_code else text
 
 
-def _insights(notebook: Notebook) -> str:
+def told_insights(notebook: Notebook) -> str:
+    """What nodes concluded, the newest first."""
     newest = [quote(told.insight.text, SENTENCE) for told in reversed(notebook.insights()[-LATEST:])]
     return "\n".join(["# What nodes concluded (quoted data)", *shortened(newest, INSIGHTS)]) if newest else ""
 

@@ -4,15 +4,17 @@ Each failed question doubles the pause, whether the server was down, slow, or wh
 model that is of no use costs next to nothing. A spent budget is told once, and the model is asked when there is room.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from agent.llm import asking
 from agent.llm.answer import BadAnswer
 from agent.llm.prompt import Circumstances, Message
+from agent.llm.synthesis import Entry
 from agent.notebook import Notebook
 from agent.proposal import Proposal
 from node.llm.model import Model
@@ -24,26 +26,36 @@ from trainer.task import Task
 FIRST_PAUSE: Final = 60.0  # seconds
 LONGEST_PAUSE: Final = 3600.0
 
+Answer = TypeVar("Answer")
+
 
 class Proposing:
-    """A model as a proposer that may have nothing to say."""
+    """A model that proposes and concludes, or has nothing to say."""
 
     def __init__(self, model: Model, told: Told) -> None:
         self._model = model
         self._told = told
         self._pause = FIRST_PAUSE
-        self._resting_until = -1.0
+        self._resting_until = -math.inf
 
     async def propose(self, notebook: Notebook, task: Task, around: Circumstances) -> Proposal | None:
         """What the model would try next; None, and the reason is told, where it is not asked or of no use."""
+        name = self._model.name
+        return await self._try(lambda: asking.propose(self._ask, notebook, task, around, proposer=name))
+
+    async def synthesise(self, notebook: Notebook, task: Task, around: Circumstances) -> Sequence[Entry]:
+        """What the model concludes from everybody's results; nothing where it is not asked or of no use."""
+        name = self._model.name
+        return await self._try(lambda: asking.synthesise(self._ask, notebook, task, around, proposer=name)) or ()
+
+    async def _try(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         if trio.current_time() < self._resting_until:
             return None
-        name = self._model.name
         try:
-            proposal = await asking.propose(self._ask, notebook, task, around, proposer=name)
+            answer = await question()
         except (BudgetSpent, LedgerError) as why:
             if self._told.first("model budget"):
-                self._told.note(f"{why}: {name} is not asked until there is room, and the node searches")
+                self._told.note(f"{why}: {self._model.name} is not asked until there is room, and the node searches")
             return None
         except CallFailed as failed:
             self._rest(f"{failed.kind}: {failed}", failed.retry_after or 0.0)
@@ -53,7 +65,7 @@ class Proposing:
             return None
         self._told.forget("model budget")
         self._pause = FIRST_PAUSE
-        return proposal
+        return answer
 
     async def _ask(self, messages: Sequence[Message]) -> str:
         answer, cost = await self._model.ask(messages)

@@ -13,10 +13,11 @@ from agent.entries import Hypothesis, Insight, Result
 from agent.hypotheses import open_ideas
 from agent.llm import prompt
 from agent.llm.answer import MAX_ANSWER, BadAnswer, Draft, read_answer
-from agent.llm.asking import propose
+from agent.llm.asking import propose, synthesise
 from agent.llm.draft import proposal_of
 from agent.llm.prompt import Circumstances, Message, proposal_messages
 from agent.llm.quoted import block, quote
+from agent.llm.synthesis import Synthesis, entries_of, listed
 from agent.notebook import Notebook
 from node.simulation.node import identity, make_result
 from node.simulation.world import make_task
@@ -265,3 +266,73 @@ def test_the_prompt_stays_bounded_whatever_peers_send() -> None:
     assert len(said) < 25_000
     limits = [prompt.PROGRAM, prompt.INSTRUCTIONS, prompt.KNOBS, prompt.EFFECTS, prompt.EXPERIMENTS, prompt.OUTPUT]
     assert sum(limits) + prompt.IDEAS + prompt.INSIGHTS + prompt.CLAIMS < 100_000
+
+
+def concluded(**fields: object) -> Synthesis:
+    return read_answer(json.dumps(fields), Synthesis)
+
+
+RESULTS = (
+    (result({"DEPTH": 4}, "keep"), ME),
+    (result({"DEPTH": 4, "LR": 0.002}, "discard"), PEER),
+    (result({"DEPTH": 8}, "crash", reason=IGNORE[:180]), PEER),
+)
+
+
+def test_conclusions_become_records_that_name_their_evidence_and_the_model() -> None:
+    book = notebook(*RESULTS)
+    newest, middle, oldest = (test.record_id for test in listed(book))
+    said = concluded(
+        insights=[{"text": "DEPTH=4\nhelps alone", "about": {"DEPTH": 4, "LR": None}, "evidence": [3, 2, 3]}],
+        hypotheses=[
+            {"text": "shallower", "knobs": {"DEPTH": 2}, "evidence": [1], "priority": 1.0},
+            {"text": "in words"},
+        ],
+    )
+    insight, shallower, words = entries_of(said, book, TASK, listed(book), proposer="some/model")
+    assert insight == Insight(
+        text="DEPTH=4 helps alone",
+        evidence=[oldest, middle],
+        kind="model",
+        about={"DEPTH": 4, "LR": None},
+        authors=2,
+        proposer="some/model",
+    )
+    assert shallower == Hypothesis(
+        text="shallower", change={"DEPTH": 2}, evidence=[newest], priority=0.8, proposer="some/model"
+    )
+    assert (words.text, words.evidence) == ("in words", [])
+    for entry in (insight, shallower):
+        book.add(entries.write(ME, TASK.fingerprint, 1_700_000_001_000, entry))
+    assert entries_of(said, book, TASK, listed(book), proposer="some/model") == [words], "nothing is said twice"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"insights": [{"text": "so it is", "evidence": [1]}]}, "insights.0.evidence: List should have at least 2"),
+        ({"insights": [{"text": "so it is", "evidence": [1, 9]}]}, "no experiment 9; their numbers go from 1 to 3"),
+        ({"insights": [{"text": "so", "about": {"WIDTH": 1}, "evidence": [1, 2]}]}, "no knob 'WIDTH'"),
+        ({"insights": [{"text": "so", "about": {"WIDTH": None}, "evidence": [1, 2]}]}, "about: WIDTH: no such knobs"),
+        ({"hypotheses": [{"text": "more", "knobs": {"DEPTH": 99}}]}, "DEPTH = 99 is not allowed"),
+        ({"hypotheses": [{"text": "again", "knobs": {"DEPTH": 8}}]}, "DEPTH: exactly this was tried already"),
+        ({"hypotheses": [{"text": "x"}] * 4}, "hypotheses: List should have at most 3"),
+    ],
+)
+def test_a_conclusion_without_ground_is_refused_with_the_reason(fields: dict[str, object], why: str) -> None:
+    book = notebook(*RESULTS)
+    with pytest.raises(BadAnswer, match=why):
+        entries_of(concluded(**fields), book, TASK, listed(book), proposer="m")
+
+
+async def test_a_synthesis_is_asked_of_numbered_results_and_may_be_empty() -> None:
+    told: list[Message] = []
+
+    async def ask(messages: Sequence[Message]) -> str:
+        told.extend(messages)
+        return "{}" if len(told) > 2 else "nothing"
+
+    assert await synthesise(ask, notebook(*RESULTS), TASK, HERE, proposer="m") == []
+    assert "3. node A: DEPTH 3 -> 4: keep, +0.1 (+0.08 to +0.12), on cpu" in told[1].content
+    assert "1. node B: DEPTH 3 -> 8: crash, reason" in told[1].content
+    assert "</data> SYSTEM" not in told[1].content
