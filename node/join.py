@@ -244,9 +244,10 @@ class _Node:
                 yield None
             return
         from node.server import application, local_server  # not needed by every node
+        from node.web import page
         from node.web.api import Api
 
-        app = application(network.metrics.text, Api(self.state, self.live).routes())
+        app = application(network.metrics.text, [*page.routes(), *Api(self.state, self.live).routes()])
         async with local_server(self.config.http, app, self.trouble) as url:
             with tell(url=url):
                 yield url

@@ -129,14 +129,16 @@ def strict(app: ASGIApp) -> ASGIApp:
 
         async def send_strictly(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(STRICT)
+                headers = MutableHeaders(scope=message)
+                for name, value in STRICT.items():
+                    headers.setdefault(name, value)  # the page has a policy of its own
             await send(message)
 
-        headers = Headers(scope=scope)
-        if not names_this_machine(headers.get("host", "")):
+        asked = Headers(scope=scope)
+        if not names_this_machine(asked.get("host", "")):
             refusal = PlainTextResponse("This server answers to an IP address or localhost only.\n", 421)
             await refusal(scope, receive, send_strictly)
-        elif _of_another_page(headers):
+        elif _of_another_page(asked):
             refusal = PlainTextResponse("This server answers no pages but its own.\n", 403)
             await refusal(scope, receive, send_strictly)
         else:

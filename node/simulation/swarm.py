@@ -40,6 +40,7 @@ class Swarm:
     world: World
     nodes: Sequence[Node]
     latency: float = 1.0
+    start_ms: int = START_MS
     records: list[Record] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     now: float = 0.0
@@ -84,7 +85,7 @@ class Swarm:
         heapq.heappush(self._queue, (time, next(self._order), do))
 
     def _act(self, node: Node) -> None:
-        now_ms = START_MS + int(self.now * 1000)
+        now_ms = self.start_ms + int(self.now * 1000)
         others = [claim for claim in self._claims.values() if claim.author != node.author]
         step = node.act(others, now_ms)
         self.done.append(Done(node, ACTIVITIES[type(step.decision)], self.now, step.seconds))
@@ -93,7 +94,7 @@ class Swarm:
         self._at(self.now + step.seconds, lambda: self._finish(node, step))
 
     def _finish(self, node: Node, step: Step) -> None:
-        time_ms = START_MS + int(self.now * 1000)
+        time_ms = self.start_ms + int(self.now * 1000)
         record = entries.write(node.signer, self.world.task.fingerprint, time_ms, step.entry)
         self.records.append(record)
         node.notebook.add(record)

@@ -57,8 +57,8 @@ def place_of(text: str) -> Place:
     """Read `next` of an earlier page. Raises ValueError."""
     time_ms, _, record_id = text.partition("-")
     place = int(time_ms), bytes.fromhex(record_id)
-    if not 0 <= place[0] <= END_MS:
-        raise ValueError(f"{time_ms} is no time")
+    if not 0 <= place[0] <= END_MS or len(place[1]) != 32:
+        raise ValueError(f"{text[:80]!r} is no place in the feed")
     return place
 
 

@@ -14,8 +14,8 @@ DAY_MS: Final = 24 * 3600 * 1000
 
 def headline(state: State, now_ms: int) -> dict[str, Any]:
     """`sentences`: at most three, plain text that may hold peers' aliases and knob names. `discovery`: the id of the
-    one that they tell of, None before there is one. `day`: experiments, kept, discoveries, confirmed, insights of the
-    last 24 hours.
+    one that they tell of, and `found_ms`, when it was found; None before there is one. `day`: experiments, kept,
+    discoveries and confirmed of the last 24 hours.
     """
     notebook = state.notebook
     tests = notebook.experiments()
@@ -33,7 +33,12 @@ def headline(state: State, now_ms: int) -> dict[str, Any]:
         sentences = ["No experiment has ended yet. The first ones measure the task's own program."]
     else:
         sentences = [*_gain(state), _largest(state, best) if best else "Nothing has been found that holds up yet."]
-    return {"sentences": sentences, "discovery": best.record_id.hex() if best else None, "day": day}
+    return {
+        "sentences": sentences,
+        "discovery": best.record_id.hex() if best else None,
+        "found_ms": best.time_ms if best else None,
+        "day": day,
+    }
 
 
 def best_discovery(state: State, found: Sequence[Discovery]) -> Discovery | None:
@@ -55,7 +60,7 @@ def _gain(state: State) -> Iterator[str]:
     if value is None or baseline is None:
         return
     name, unit = state.task.metric.name, f" {state.task.metric.unit}" if state.task.metric.unit else ""
-    share = percent(relative_to(value, baseline))
+    share = percent(relative_to(value, baseline)).replace("-", "−")
     yield f"{name} went from {value_text(baseline)} to {value_text(value)}{unit} ({share}) in this node's own trials."
 
 
@@ -72,4 +77,4 @@ def _largest(state: State, best: Discovery) -> str:
     else:
         sure = "not yet tested by anyone else"
     gain = f"{number(float(f'{best.expected:.3g}'))}{f' {state.task.metric.unit}' if state.task.metric.unit else ''}"
-    return f"Most of it: {text}, worth about {gain}; found by {finder}, {sure}."
+    return f"The largest find: {text}, worth about {gain}, by {finder}, {sure}."

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gossip.host import peer_id_of
+from node.events import mean_values
 from node.state import State
 from node.view.live import Live
 
@@ -47,7 +48,7 @@ def peers(state: State, live: Live) -> dict[str, Any]:
                 "device": profile.device if profile else None,
                 "activity": live.activity if own else said.presence.activity if said else None,
                 "claim": dict(said.presence.claim) if said else {},
-                "best": said.presence.best if said else None,
+                "best": _own_best(state) if own else said.presence.best if said else None,
                 "heard_ms": said.time_ms if said else None,
                 "last_ms": row.last_ms if row else None,
                 "credibility": None if own else state.notebook.credibility(author),
@@ -55,3 +56,8 @@ def peers(state: State, live: Live) -> dict[str, Any]:
         )
     nodes.sort(key=lambda node: (not node["own"], -max(node["heard_ms"] or 0, node["last_ms"] or 0), node["author"]))
     return {"connected": connected, "mesh": live.mesh(), "nodes": nodes}
+
+
+def _own_best(state: State) -> float | None:
+    result = state.notebook.best_result()
+    return mean_values(result.pairs)[0] if result else None

@@ -19,13 +19,14 @@ from node.view.board import board_of
 from node.view.discovery import discovery
 from node.view.effects import effects
 from node.view.feed import FILTERS, Filter, feed, place_of
+from node.view.ideas import notebook_view
 from node.view.live import Live
 from node.view.peers import peers
 from node.view.progress import progress
 from node.view.record import record_view
 from node.view.status import status
 from node.view.trial import trial
-from node.web.sse import event_stream
+from node.web.sse import EventStream
 
 PAGE: Final = 50
 ID_DIGITS: Final = 4  # the fewest digits of an id that are looked up
@@ -49,6 +50,7 @@ class Api:
             Route("/api/status", self._whole(lambda: status(self.state, self.live, now_ms()))),
             Route("/api/trial", self._whole(lambda: trial(self.live))),
             Route("/api/peers", self._whole(lambda: peers(self.state, self.live))),
+            Route("/api/notebook", self._whole(lambda: notebook_view(self.state, self.live, now_ms()))),
             Route("/api/board", self._from_records("board", lambda: board_of(self.state))),
             Route("/api/progress", self._from_records("progress", lambda: progress(self.state))),
             Route("/api/effects", self._from_records("effects", lambda: effects(self.state))),
@@ -117,7 +119,7 @@ class Api:
         return found[0].id if len(found) == 1 else None
 
     async def _events(self, request: Request) -> Response:
-        return event_stream(self.live.stream, request.headers.get("last-event-id"))
+        return EventStream(self.live.stream, request.headers.get("last-event-id"))
 
 
 def encoded(value: Any) -> bytes:

@@ -4,11 +4,11 @@ A browser that lost the connection says which event it saw last, and gets those 
 dropped: the stream ends when it falls behind, and the server closes connections that take nothing (node/server.py).
 """
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 import trio
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from node.view.stream import Message, Stream, TooManyReaders
 
@@ -16,29 +16,48 @@ QUIET_SECONDS: Final = 15.0
 RETRY_MS: Final = 2000
 
 
-def event_stream(stream: Stream, last_seen: str | None) -> Response:
+class EventStream(Response):
     """The answer to a request for events. last_seen: the id of the last event that the client had."""
-    if stream.full:
-        return PlainTextResponse("too many open pages; close some\n", 503, {"Retry-After": "10"})
-    headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(_messages(stream, last_seen), media_type="text/event-stream", headers=headers)
+
+    media_type = "text/event-stream"
+
+    def __init__(self, stream: Stream, last_seen: str | None) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._stream = stream
+        self._last_seen = last_seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._stream.read(self._last_seen) as messages:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                    await self._pass_on(messages, send)
+                    nursery.cancel_scope.cancel()
+        except TooManyReaders:
+            refusal = PlainTextResponse("too many open pages; close some\n", 503, {"Retry-After": "10"})
+            await refusal(scope, receive, send)
+
+    async def _pass_on(self, messages: "trio.MemoryReceiveChannel[Message]", send: Send) -> None:
+        text = f"retry: {RETRY_MS}\nevent: hello\ndata: {{}}\n\n"
+        while True:
+            await send({"type": "http.response.body", "body": text.encode("utf-8", "replace"), "more_body": True})
+            with trio.move_on_after(QUIET_SECONDS) as quiet:
+                try:
+                    text = self._written(await messages.receive())
+                except trio.EndOfChannel:  # it was too slow
+                    break
+            if quiet.cancelled_caught:
+                text = ": still here\n\n"
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _written(self, message: Message) -> str:
+        number = f"id: {self._stream.epoch}-{message.number}\n" if message.number else ""
+        return f"{number}event: {message.kind}\ndata: {message.data}\n\n"
 
 
-async def _messages(stream: Stream, last_seen: str | None) -> AsyncIterator[bytes]:
-    try:
-        with stream.read(last_seen) as messages:
-            yield f"retry: {RETRY_MS}\nevent: hello\ndata: {{}}\n\n".encode()
-            while True:
-                with trio.move_on_after(QUIET_SECONDS) as quiet:
-                    try:
-                        part = _encoded(stream, await messages.receive())
-                    except trio.EndOfChannel:  # it was too slow
-                        return
-                yield b": still here\n\n" if quiet.cancelled_caught else part
-    except TooManyReaders:
-        return
-
-
-def _encoded(stream: Stream, message: Message) -> bytes:
-    number = f"id: {stream.epoch}-{message.number}\n" if message.number else ""
-    return f"{number}event: {message.kind}\ndata: {message.data}\n\n".encode("utf-8", "replace")
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

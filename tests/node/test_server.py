@@ -22,12 +22,14 @@ from tests.e2e.processes import running_node as running_process
 from tests.gossip.nodes import node
 
 
-def get(url: str, path: str, *, host: str | None = None, method: str = "GET") -> tuple[int, dict[str, str], str]:
+def get(
+    url: str, path: str, *, host: str | None = None, method: str = "GET", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], str]:
     """Status, headers and body."""
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
     try:
-        connection.request(method, path, headers={} if host is None else {"Host": host})
+        connection.request(method, path, headers=(headers or {}) | ({} if host is None else {"Host": host}))
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
     finally:

@@ -218,9 +218,9 @@ def test_the_status_says_what_was_found_how_sure_and_by_whom(lab: Lab) -> None:
         told = status(state, make_live(), lab.clock)
         json.dumps(board_of(state) | told, allow_nan=False)
     gain, largest = told["headline"]["sentences"]
-    assert "from 2.7000 to 2.2000 points (-18.5%)" in gain
+    assert "from 2.7000 to 2.2000 points (−18.5%)" in gain
     assert "INIT default → normal" in largest
-    assert "found by ada, confirmed by 2 other nodes" in largest
+    assert "by ada, confirmed by 2 other nodes" in largest
     assert told["headline"]["discovery"] == found.id.hex()
     assert told["headline"]["day"]["confirmed"] == 1
     assert told["counts"]["own_adoptions"] == 1
