@@ -27,8 +27,8 @@ PRIOR_DEGREES: Final = 3.0
 OUTLIER: Final = 9.0
 PEER_RANGE: Final = 4.0
 PEER_DEGREES: Final = 6.0
-RECIPE_DEGREES: Final = {2: 0.1, 3: 0.2, 4: 0.4, 5: 0.3}  # d: how likely it is before any trial
-SCALES: Final = (0.35, 0.5, 0.7, 1.0, 1.4)  # v, over the pooled variance
+RECIPE_DEGREES: Final = {1: 0.2, 2: 0.4, 3: 0.2, 4: 0.2}  # d: how likely it is before any trial
+SCALES: Final = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4)  # v, over the pooled variance
 
 Figure: TypeAlias = tuple[float, float]
 """One author's (variance, degrees)."""
@@ -45,7 +45,7 @@ class Noise:
     sd: float
     degrees: float
     measured: float = 0.0
-    recipe: int = 4
+    recipe: int = 2
 
     @property
     def variance(self) -> float:
@@ -111,7 +111,7 @@ def figure(spreads: Sequence[Spread], prior_sd: float) -> Figure:
 
 def recipe_degrees(spreads: Sequence[Spread], variance: float) -> int:
     """d, by the spreads of several recipes with that pooled variance (Smyth 2004)."""
-    seen = [(min(spread.variance / variance, OUTLIER), spread.degrees) for spread in spreads if spread.variance > 0]
+    seen = [(spread.variance / variance, spread.degrees) for spread in spreads if spread.variance > 0]
 
     def likelihood(d: int) -> float:
         return max(math.fsum(_log_density(ratio / scale, n, d) for ratio, n in seen) for scale in SCALES)

@@ -161,7 +161,7 @@ async def run_experiment(
         found = judgement.verdict
         if found is not None and kept(found):
             of_parent, of_candidate = zip(*values, strict=True)
-            seedless = ignores_seed(of_candidate, of_parent, edits_code=bool(change.edits))
+            seedless = ignores_seed(of_candidate, of_parent)
             if seedless:
                 found, reason = "discard", SEEDLESS
             elif seedless is None:

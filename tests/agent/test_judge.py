@@ -10,7 +10,7 @@ from agent.judge import ERROR, MAX_SEEDS, Judgement, ignores_seed, judge, smalle
 from agent.noise import Noise, PairedNoise
 
 PAIRED_SD = 2**0.5  # in deviations of one trial
-KNOWN = PairedNoise(PAIRED_SD, 4)
+KNOWN = PairedNoise(PAIRED_SD, 2)
 POOLED_DEGREES = 30
 
 
@@ -43,7 +43,7 @@ def share(verdict: str, effect: float, degrees: int, runs: int, seed: int, **mor
     return statistics.fmean(run(effect, degrees, rng, **more)[0].verdict == verdict for _ in range(runs))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("degrees", [2, 4, 6, 40])
+@pytest.mark.parametrize("degrees", [1, 2, 4, 40])
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_fewer_identical_candidates_are_kept_than_error_says(degrees: int, correlation: float) -> None:
     assert share("keep", 0.0, degrees, 2500, seed=degrees, correlation=correlation) <= ERROR
@@ -58,7 +58,7 @@ def test_at_most_one_in_twenty_is_kept_where_recipes_are_noisier_or_calmer_than_
     assert share("keep", 0.0, 4, 2500, seed=7, parent_sd=parent_sd, candidate_sd=candidate_sd) <= 0.05
 
 
-@pytest.mark.parametrize("degrees", [4, 5])
+@pytest.mark.parametrize("degrees", [1, 2, 4])
 def test_effects_of_three_deviations_are_found_nine_times_in_ten(degrees: int) -> None:
     assert share("keep", 3.0, degrees, 2500, seed=1) >= 0.9
 
@@ -73,20 +73,28 @@ def test_of_simpler_candidates_that_are_worse_by_the_minimum_one_in_twenty_is_ke
     assert equal > 2 * worse
 
 
-@pytest.mark.parametrize(("effect", "verdict"), [(15.0, "keep"), (-15.0, "discard"), (-4.0, "discard")])
-def test_clear_effects_are_decided_after_one_seed_even_with_little_known_noise(effect: float, verdict: str) -> None:
-    assert judge([effect], PairedNoise(PAIRED_SD, 3), minimum=0.5).verdict == verdict
+@pytest.mark.parametrize("degrees", [1, 2, 4])
+def test_clear_losses_are_decided_after_one_seed_and_clear_gains_after_two(degrees: int) -> None:
+    known = PairedNoise(PAIRED_SD, degrees)
+    assert judge([-8.0], known, minimum=0.5).verdict == "discard"
+    assert judge([1000.0], known, minimum=0.5).verdict is None
+    assert judge([30.0, 31.0], known, minimum=0.5).verdict == "keep"
+
+
+def test_one_lucky_seed_of_a_recipe_that_varies_twenty_times_as_much_as_others_is_no_discovery() -> None:
+    first, second = 70.0, -10.0
+    assert judge([first, second], KNOWN, minimum=0.5).verdict != "keep"
 
 
 def test_few_seeds_suffice_on_a_mix_of_effects() -> None:
     rng = random.Random(3)
     mix = [0.0, 0.0, 0.0, -20.0, -3.0, 1.0, 3.0, 20.0]
-    assert statistics.fmean(run(effect, 4, rng)[1] for effect in mix * 300) < 2.5
+    assert statistics.fmean(run(effect, 2, rng)[1] for effect in mix * 300) < 2.5
 
 
 def test_published_effects_of_weak_discoveries_are_not_much_too_large() -> None:
     rng = random.Random(4)
-    judgements = [run(3.0, 4, rng)[0] for _ in range(3000)]
+    judgements = [run(3.0, 2, rng)[0] for _ in range(3000)]
     published = [judgement.effect for judgement in judgements if judgement.verdict == "keep"]
     raw = [(judgement.low + judgement.high) / 2 for judgement in judgements if judgement.verdict == "keep"]
     assert abs(statistics.fmean(published) - 3) < 0.3
@@ -94,7 +102,7 @@ def test_published_effects_of_weak_discoveries_are_not_much_too_large() -> None:
 
 
 def test_large_effects_are_hardly_shrunk() -> None:
-    assert judge([30.0], KNOWN, minimum=0.5).effect == pytest.approx(30, rel=0.01)
+    assert judge([30.0, 30.0], KNOWN, minimum=0.5).effect == pytest.approx(30, rel=0.01)
 
 
 def test_the_bounds_hold_at_every_look_at_once() -> None:
@@ -153,7 +161,7 @@ def test_neither_the_unit_of_the_metric_nor_the_order_of_the_seeds_matters(
     plain = judge(improvements, KNOWN, minimum=0.5, simpler=simpler)
     others = [unit * value for value in improvements]
     rng.shuffle(others)
-    scaled = judge(others, PairedNoise(unit * PAIRED_SD, 4), minimum=unit * 0.5, simpler=simpler)
+    scaled = judge(others, PairedNoise(unit * PAIRED_SD, 2), minimum=unit * 0.5, simpler=simpler)
     assert scaled.verdict == plain.verdict
     assert scaled.effect == pytest.approx(unit * plain.effect, abs=1e-9 * unit)
 
@@ -194,28 +202,25 @@ def test_a_simpler_candidate_that_is_much_worse_is_discarded_at_once() -> None:
 
 
 def test_a_simpler_candidate_that_is_better_is_an_ordinary_keep() -> None:
-    judgement = judge([15.0], KNOWN, minimum=0.5, simpler=True)
+    judgement = judge([30.0, 30.0], KNOWN, minimum=0.5, simpler=True)
     assert judgement.verdict == "keep"
     assert kept(judgement.verdict)
 
 
 @pytest.mark.parametrize(
-    ("candidate", "parent", "edits_code", "ignores"),
+    ("candidate", "parent", "ignores"),
     [
-        ([0.5], [0.9], False, False),
-        ([0.5], [0.9], True, None),
-        ([0.5, 0.5], [0.9, 0.8], True, None),
-        ([0.5, 0.5], [0.9, 0.8], False, None),
-        ([0.5, 0.5, 0.5], [0.9, 0.8, 0.9], False, True),
-        ([0.5, 0.5], [0.9, 0.9], True, False),
-        ([0.5, 0.6], [0.9, 0.9], True, False),
-        ([0.5, 0.6], [0.9, 0.8], True, False),
+        ([0.5, 0.5], [0.9, 0.8], None),
+        ([0.5, 0.5, 0.5], [0.9, 0.8, 0.9], True),
+        ([0.5, 0.5, 0.5], [0.9, 0.9, 0.9], False),
+        ([0.5, 0.6], [0.9, 0.9], False),
+        ([0.5, 0.6], [0.9, 0.8], False),
     ],
 )
 def test_a_program_whose_value_does_not_depend_on_the_seed_is_told_by_three_seeds(
-    candidate: list[float], parent: list[float], edits_code: bool, ignores: bool | None
+    candidate: list[float], parent: list[float], ignores: bool | None
 ) -> None:
-    assert ignores_seed(candidate, parent, edits_code=edits_code) is ignores
+    assert ignores_seed(candidate, parent) is ignores
 
 
 @pytest.mark.parametrize("count", [0, MAX_SEEDS + 1])
