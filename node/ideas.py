@@ -1,4 +1,4 @@
-"""A person's ideas in words and knob values: `arnode propose TEXT` leaves them here, a running node signs them.
+"""Ideas in words and knob values: `arnode propose` and `arnode import` leave them here, a running node signs them.
 
 An idea waits as a file until a node of this state folder has published it as a `hypothesis` record; from then on it
 waits in the notebook, here and with all others. Only a running node holds the log open for writing and has peers.
@@ -27,11 +27,16 @@ LOOK_SECONDS: Final = 2.0
 Publish: TypeAlias = Callable[[Hypothesis], Awaitable[None]]
 
 
-def leave_idea(home: Home, task: Task, text: str, change: Mapping[str, Scalar]) -> None:
+def persons_idea(text: str, change: Mapping[str, Scalar]) -> Hypothesis:
+    """An idea as a person has one."""
+    return Hypothesis(text=text, change=dict(change), priority=PRIORITY, proposer=PERSON)
+
+
+def leave_idea(home: Home, task: Task, idea: Hypothesis) -> None:
     """Leave an idea for the node that runs here, or is next started here. Raises OSError."""
     path = home.proposals / f"{time.time_ns()}.idea"
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    data = {"task": task.fingerprint_hex, "text": text, "change": dict(change)}
+    data = {"task": task.fingerprint_hex} | idea.model_dump(exclude={"evidence"})
     path.with_suffix(".new").write_text(json.dumps(data), encoding="utf-8")
     os.replace(path.with_suffix(".new"), path)
 
@@ -42,10 +47,7 @@ def waiting_ideas(home: Home, task: Task) -> Iterator[tuple[Path, Hypothesis]]:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["task"] == task.fingerprint_hex:
-                yield (
-                    path,
-                    Hypothesis(text=data["text"], change=data["change"], priority=PRIORITY, proposer=PERSON),
-                )
+                yield path, Hypothesis.model_validate(data)
         except FileNotFoundError:
             continue
         except (ValueError, KeyError, TypeError, ValidationError):

@@ -1,8 +1,8 @@
-"""`arnode import`: what was found elsewhere comes into this node's log.
+"""`arnode import`: what was found elsewhere comes to this node.
 
-Records that their authors signed are taken as they are, as from a peer. Everything else is somebody's word: what they
-kept becomes a hypothesis of this node's, which names where it comes from, so that any node may test it. A file is
-imported whole or not at all.
+Records that their authors signed are taken into the log as they are, as from a peer. Everything else is somebody's
+word: what they kept becomes an idea of this node's (node/ideas.py), which names where it comes from, so that any node
+may test it. A file is imported whole or not at all.
 """
 
 import json as jsonlib
@@ -12,19 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agent.entries import Hypothesis, read_if_known, write
-from gossip.identity import Identity, load_or_create
+from agent.entries import Hypothesis
+from gossip.log import Log
 from gossip.record import STORED_KINDS, Record, RecordError, check_clock
-from gossip.stamp import Stamps
 from node.archive import ArchiveError, from_line
 from node.events import count
 from node.home import Home, only_node
+from node.ideas import leave_idea, waiting_ideas
 from node.membership import Membership, load_membership
 from node.outside import BadLine, Outside, from_json, from_tsv, json_objects, numbered, tsv_columns
-from node.own import OwnRecords
 from node.running import running_node
-from node.state import State, open_state
-from trainer.task import Task
+from node.state import State, open_state, remembered_task
+from trainer.task import Task, load_task
 
 MAX_TEXT: Final = 1000
 SHOWN: Final = 5  # bad lines that are named one by one
@@ -50,24 +49,28 @@ def import_file(home: Home, task_reference: str | None, file: Path, *, as_json: 
 
     Raises ImportRefused, MembershipError, HomeError, and the log's and the task's errors.
     """
-    if running_node(home) is not None:
-        raise ImportRefused(f"a node runs with {home.folder}: stop it, import, and start it again")
+    task = load_task(task_reference or remembered_task(home))
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImportRefused(f"cannot read {file}: {error}") from error
-    membership = load_membership(home)
-    with only_node(home), open_state(home, task_reference, writing=True) as state:
-        found = _read(state.task, membership, text)
-        if found.bad:
-            raise ImportRefused(_refusal(file, found))
-        if not found.records and not found.outside:
-            raise ImportRefused(f"{file} holds no result")
-        taken = state.log.append(found.records)
-        own = _hypotheses(state, load_or_create(home.identity), file.name, found.outside)
-        state.log.append(own)
-        OwnRecords(home.own).keep(own)
-    _tell(found, len(taken), len(own), as_json=as_json)
+    found = _read(task, load_membership(home), text)
+    if found.bad:
+        raise ImportRefused(_refusal(file, found))
+    if not found.records and not found.outside:
+        raise ImportRefused(f"{file} holds no result")
+    taken = _take_in(home, found.records) if found.records else 0
+    with open_state(home, task_reference, writing=not home.log.exists()) as state:
+        left = _leave_ideas(state, file.name, found.outside)
+    _tell(found, taken, left, as_json=as_json)
+
+
+def _take_in(home: Home, records: Sequence[Record]) -> int:
+    """Add signed records to the log; how many were new. A node that runs would not notice, so none may."""
+    if running_node(home) is not None:
+        raise ImportRefused(f"a node runs with {home.folder}: stop it, import the records, and start it again")
+    with only_node(home), Log(home.log) as log:
+        return len(log.append(records))
 
 
 def _read(task: Task, membership: Membership, text: str) -> Found:
@@ -117,30 +120,23 @@ def _refusal(file: Path, found: Found) -> str:
     return "\n  ".join([what, *lines, *rest])
 
 
-def _hypotheses(state: State, me: Identity, source: str, rows: Sequence[Outside]) -> list[Record]:
-    """A hypothesis for each kept row that this node has not imported before, signed by this node."""
-    known = {_key(entry) for record in _own(state) if isinstance(entry := read_if_known(record), Hypothesis)}
-    stamps, made = Stamps(state.log.times_of(state.me)), []
+def _leave_ideas(state: State, source: str, rows: Sequence[Outside]) -> int:
+    """Leave an idea for each kept row that this node does not have from there already; how many."""
+    home, task = state.home, state.task
+    known = [told.hypothesis for told in state.notebook.hypotheses() if told.author == state.me]
+    known += [idea for _, idea in waiting_ideas(home, task)]
+    left = 0
     for row in rows:
-        if not row.kept:
-            continue
-        entry = Hypothesis(
-            text=_words(source, row), change=dict(row.change or {}), priority=PRIORITY, proposer=PROPOSER
-        )
-        if _key(entry) not in known:
-            known.add(_key(entry))
-            time_ms = stamps.next(time.time_ns() // 1_000_000)
-            made.append(write(me, state.task.fingerprint, time_ms, entry))
-    return made
-
-
-def _own(state: State) -> list[Record]:
-    found = (state.log.get(record_id) for record_id in state.ids_of(state.me))
-    return [one for one in found if one is not None and one.task == state.task.fingerprint]
-
-
-def _key(entry: Hypothesis) -> str:
-    return jsonlib.dumps([entry.text, entry.change], sort_keys=True)
+        change = dict(row.change or {})
+        idea = Hypothesis(text=_words(source, row), change=change, priority=PRIORITY, proposer=PROPOSER)
+        if row.kept and idea not in known:
+            known.append(idea)
+            try:
+                leave_idea(home, task, idea)
+            except OSError as error:
+                raise ImportRefused(f"cannot write in {home.proposals}: {error.strerror}") from error
+            left += 1
+    return left
 
 
 def _words(source: str, row: Outside) -> str:
@@ -168,4 +164,4 @@ def _tell(found: Found, taken: int, made: int, *, as_json: bool) -> None:
             f"{count(made, 'hypothesis')} to test, {data['known_hypotheses']} known already; "
             f"{data['left_out']} not kept there or their baseline, left out"
         )
-    print("; ".join(parts) + ". `arnode join` shares what is new.")
+    print("; ".join(parts) + ". The node that runs here, or is next started, shares what is new.")

@@ -18,7 +18,7 @@ from agent.packed import edit_sizes
 from gossip.record import Record
 from node.archive import check_lines, fields_of
 from node.events import Event, change_text, count, percent, printable, relative_to, settings_text, value_text
-from node.export import ExportError
+from node.export import find_record
 from node.feed import Feed
 from node.home import Home
 from node.state import State, open_state
@@ -133,14 +133,7 @@ def _table(*columns: str) -> Table:
 def show_record(home: Home, task: str | None, record_id: str, *, json: bool) -> None:
     """One record in full: its fields, whether its signature holds, and for a result its program's diff."""
     with open_state(home, task, writing=False) as state:
-        found = state.log.find(record_id) if len(record_id) >= 4 else []
-        if len(found) != 1:
-            raise ExportError(
-                f"several records begin with {record_id}: give more digits"
-                if found
-                else f"no record begins with {record_id!r} (at least four digits of an id, as the feed shows them)"
-            )
-        record = found[0]
+        record = find_record(state, record_id)
         entry = read(record)
         fields = fields_of(record) | {"alias": state.alias(record.author), "signature": signature_of(record)}
         diff = diff_of(state, entry) if isinstance(entry, Result) and record.task == state.task.fingerprint else ""

@@ -17,7 +17,7 @@ from agent.packed import check_fits
 from node.events import change_text
 from node.export import find_result, recipe_of
 from node.home import Home
-from node.ideas import leave_idea
+from node.ideas import leave_idea, persons_idea
 from node.run import read_program, setting
 from node.running import running_node
 from node.state import State, open_state
@@ -95,7 +95,7 @@ def _leave_idea(state: State, text: str, settings: Sequence[str]) -> dict[str, s
     if settings:
         _check_new(state, best, candidate, "that is what this node's best recipe has already")
     made = values(state.task, candidate)
-    leave_idea(state.home, state.task, text, {knob: made[knob] for knob in change})
+    leave_idea(state.home, state.task, persons_idea(text, {knob: made[knob] for knob in change}))
     return {"change": change_text(in_words.knobs), "recipe_id": recipe_id(candidate).hex() if settings else None}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from node.export.chart import write_png, write_svg
-from node.export.choice import ExportError, find_result, recipe_of
+from node.export.choice import ExportError, find_record, find_result, recipe_of
 from node.export.jsonl import write_jsonl
 from node.export.page import write_page
 from node.export.parquet import write_parquet
@@ -17,7 +17,7 @@ from node.formats import FORMATS, FormatName
 from node.home import Home
 from node.state import State, open_state
 
-__all__ = ["ExportError", "export", "find_result", "recipe_of"]
+__all__ = ["ExportError", "export", "find_record", "find_result", "recipe_of"]
 
 WRITERS: Final[Mapping[FormatName, Callable[[State, str], str | bytes]]] = {
     "patch": write_patch,

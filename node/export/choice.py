@@ -14,19 +14,25 @@ class ExportError(Exception):
     """What was asked for cannot be exported; the message says why and what to do."""
 
 
-def find_result(state: State, what: str) -> tuple[Record, Result]:
-    """The result record of that id or first digits. Raises ExportError."""
-    found = state.log.find(what) if len(what) >= 4 else []
+def find_record(state: State, digits: str) -> Record:
+    """The record of that id or first digits. Raises ExportError."""
+    found = state.log.find(digits) if len(digits) >= 4 else []
     if len(found) > 1:
-        raise ExportError(f"several records begin with {what}: give more digits")
+        raise ExportError(f"several records begin with {digits}: give more digits")
     if not found:
-        raise ExportError(f"no record begins with {what!r} (at least four digits of an id, as the feed shows them)")
-    entry = read(found[0])
+        raise ExportError(f"no record begins with {digits!r} (at least four digits of an id, as the feed shows them)")
+    return found[0]
+
+
+def find_result(state: State, digits: str) -> tuple[Record, Result]:
+    """The result record of that id or first digits. Raises ExportError."""
+    record = find_record(state, digits)
+    entry = read(record)
     if not isinstance(entry, Result):
-        raise ExportError(f"record {what} is a {found[0].kind}, not a result")
-    if found[0].task != state.task.fingerprint:
-        raise ExportError(f"record {what} is of another task than {state.task.name}: name that one with --task")
-    return found[0], entry
+        raise ExportError(f"record {digits} is a {record.kind}, not a result")
+    if record.task != state.task.fingerprint:
+        raise ExportError(f"record {digits} is of another task than {state.task.name}: name that one with --task")
+    return record, entry
 
 
 def recipe_of(state: State, result: Result) -> Recipe:

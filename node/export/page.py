@@ -65,12 +65,12 @@ def write_page(state: State, what: str) -> str:
     report, figure = write_report(state, what), _figure(write_svg(state, what))
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     html = reader.render(report).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    title, heading, rest = html.partition("<h2>")
+    head, heading, rest = html.partition("<h2>")
     return PAGE.substitute(
-        title="What arnode found",
+        title=head.partition("<h1>")[2].partition("</h1>")[0],
         light=_variables(COLOURS),
         dark=_variables(DARK),
-        report=f"{title}{figure}{heading}{rest}",
+        report=f"{head}{figure}{heading}{rest}",
     )
 
 

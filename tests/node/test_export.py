@@ -6,6 +6,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.entries import Profile
 from gossip.identity import new_identity
@@ -17,6 +19,9 @@ from tests.node.lab import Lab, open_lab
 from trainer.recipe import make_recipe, materialise
 
 BOB = new_identity()
+OUR_WORDS = set(
+    "change hypothesis verdict score seed task budget record author proposer status program apply repeat".split()
+)
 
 
 def two_keeps(lab: Lab) -> None:
@@ -186,3 +191,22 @@ def test_a_record_of_another_kind_or_task_is_no_patch(tmp_path: Path) -> None:
         record = lab.write(lab.result({"INIT": "normal"}))
         with pytest.raises(ExportError, match="another task"):
             export(lab.home, "story-cpu", "patch", record.id.hex())
+
+
+@settings(max_examples=15, deadline=None)
+@given(alias=st.text(max_size=40), words=st.text(max_size=60), knob=st.sampled_from(["normal", "zeros"]))
+def test_whatever_a_peer_calls_itself_a_patch_is_one_mail_from_its_key(
+    tmp_path_factory: pytest.TempPathFactory, alias: str, words: str, knob: str
+) -> None:
+    with open_lab(tmp_path_factory.mktemp("lab")) as lab:
+        lab.write(Profile(alias=alias, device_class="cpu", device="x"), BOB)
+        record = lab.write(lab.result({"INIT": knob}, hypothesis=words), BOB)
+        text = str(export(lab.home, None, "patch", record.id.hex()))
+    mail = message_from_string(text, policy=policy.default)
+    (sender,) = mail["From"].addresses
+    assert sender.addr_spec == f"{BOB.author.hex()[:16]}@arnode.invalid"
+    assert mail["Subject"] == f"[PATCH] INIT default -> {knob} (score 2.7000 -> 2.0000)"
+    assert not mail.defects
+    message, _, diff = mail.get_content().partition("\n---\n")
+    assert {line.split()[0].rstrip(":") for line in message.splitlines()} <= OUR_WORDS
+    assert diff.startswith("\n--- a/train.py\n+++ b/train.py\n@@ ")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.entries import Hypothesis, Profile, read, write
+from agent.entries import Hypothesis, Profile, write
 from gossip.identity import new_identity
 from gossip.record import Record
 from gossip.swarmkey import new_swarm_key
@@ -18,6 +18,7 @@ from node.export import export
 from node.export.tsv import HEADER as TSV_HEADER
 from node.export.tsv import row
 from node.home import Home, open_home
+from node.ideas import waiting_ideas
 from node.importing import ImportRefused, import_file
 from node.membership import Membership, remember_membership
 from node.outside import from_tsv, suggested, tsv_columns
@@ -48,10 +49,8 @@ def import_text(lab: Lab, text: str, name: str = "results.tsv", home: Home | Non
     import_file(home or lab.home, str(lab.folder), file, as_json=True)
 
 
-def hypotheses(home: Home, lab: Lab) -> list[Hypothesis]:
-    with open_state(home, str(lab.folder), writing=False) as state:
-        entries = [read(record) for _, record in state.log.since() if record.kind == "hypothesis"]
-    return [entry for entry in entries if isinstance(entry, Hypothesis)]
+def ideas(lab: Lab) -> list[Hypothesis]:
+    return [idea for _, idea in waiting_ideas(lab.home, lab.task)]
 
 
 def records(home: Home, lab: Lab) -> set[Record]:
@@ -71,19 +70,25 @@ def test_what_autoresearch_kept_becomes_hypotheses_that_name_their_source(
             "known_hypotheses": 0,
             "left_out": 3,
         }
-        deeper, words = hypotheses(lab.home, lab)
+        deeper, words = ideas(lab)
         assert deeper.change == {"DEPTH": 4}
         assert deeper.text == "increase DEPTH to 4 (was 2) (kept elsewhere: results.tsv, b2c3d4e, val_bpb 0.993200)"
         assert words.change == {}
-        assert len(lab.home.own.read_text().splitlines()) == 2  # own records are kept twice
+        assert {idea.proposer for idea in ideas(lab)} == {"import"}
 
 
 def test_the_same_file_again_brings_nothing_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with open_lab(tmp_path) as lab:
         import_text(lab, GOOD)
         import_text(lab, GOOD)
-        assert json.loads(capsys.readouterr().out.splitlines()[1])["known_hypotheses"] == 2
-        assert len(hypotheses(lab.home, lab)) == 2
+        assert len(ideas(lab)) == 2
+        for path, idea in list(waiting_ideas(lab.home, lab.task)):  # as a running node does
+            lab.write(idea)
+            path.unlink()
+        import_text(lab, GOOD)
+        assert ideas(lab) == []
+        told = [json.loads(line)["known_hypotheses"] for line in capsys.readouterr().out.splitlines()]
+        assert told == [0, 2, 2]
 
 
 def test_an_archive_gives_another_node_the_records_of_their_authors(tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_objects_without_a_signature_become_hypotheses(tmp_path: Path) -> None:
     ]
     with open_lab(tmp_path) as lab:
         import_text(lab, "".join(json.dumps(row) + "\n" for row in rows), "found.jsonl")
-        first, second = hypotheses(lab.home, lab)
+        first, second = ideas(lab)
     assert (first.change, second.change) == ({"DEPTH": 4}, {"INIT": "normal"})
     assert first.text == "deeper (kept elsewhere: found.jsonl, x, score 1.9)"
 
@@ -130,6 +135,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(tmp_path: Path, text: str, 
             import_text(lab, text)
         assert words in str(refused.value)
         assert lab.log.count() == 0
+        assert ideas(lab) == []
 
 
 def test_a_record_that_was_tampered_with_refuses_the_file(tmp_path: Path) -> None:
@@ -140,7 +146,7 @@ def test_a_record_that_was_tampered_with_refuses_the_file(tmp_path: Path) -> Non
         other = open_home(tmp_path / "other")
         with pytest.raises(ImportRefused, match=r"1 line of 2 .*\n.*all.jsonl:2: the field `time_ms`"):
             import_text(lab, lines[0] + "\n" + lines[1].replace('"time_ms": 17', '"time_ms": 18'), "all.jsonl", other)
-        assert records(other, lab) == set()
+        assert not other.log.exists()
 
 
 def test_a_record_of_the_future_waits_outside(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_records_of_a_private_swarm_stay_in_it(tmp_path: Path) -> None:
         remember_membership(inside, Membership("lab", (), key))
         with pytest.raises(ImportRefused, match=f"private swarm with key {key.fingerprint}.*belongs to the swarm main"):
             import_text(lab, archive, "all.jsonl", public)
-        assert records(public, lab) == set()
+        assert not public.log.exists()
         import_text(lab, archive, "all.jsonl", inside)
         assert records(inside, lab) == records(lab.home, lab)
 
@@ -181,13 +187,15 @@ def test_who_exports_from_a_private_swarm_is_told_what_that_means(
     assert "can read it without the key" in told.err
 
 
-def test_a_running_node_is_not_disturbed(tmp_path: Path) -> None:
-    with (
-        open_lab(tmp_path) as lab,
-        announced(lab.home, swarm="main", addresses=[], url=None, report=print),
-        pytest.raises(ImportRefused, match="stop it"),
-    ):
-        import_text(lab, GOOD)
+def test_a_running_node_takes_ideas_but_must_stop_for_records(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        lab.write(Hypothesis(text="x"), BOB)
+        archive = str(export(lab.home, None, "jsonl", None))
+        with announced(lab.home, swarm="main", addresses=[], url=None, report=print):
+            import_text(lab, GOOD)
+            with pytest.raises(ImportRefused, match="stop it"):
+                import_text(lab, archive, "all.jsonl")
+        assert len(ideas(lab)) == 2
 
 
 @pytest.mark.parametrize(

@@ -110,5 +110,6 @@ def test_the_page_holds_strangers_words_as_words_and_asks_nothing_of_anyone(tmp_
     assert "url(http" not in page
     assert "INIT matters <script>alert(1)</script>" in html.unescape(page)
     assert "default-src 'none'" in page
+    assert "<title>What was found on toy</title>" in page
     assert "<svg" in page
     assert "var(--own)" in page
