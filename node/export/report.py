@@ -12,6 +12,7 @@ from typing import Final
 from agent.discoveries import Discovery
 from agent.entries import kept
 from agent.hypotheses import open_ideas
+from agent.insights import standing
 from agent.wording import setting
 from node.events import change_text, count, mean_values, percent, relative_to, value_text
 from node.export.choice import ExportError, own_keeps
@@ -128,7 +129,7 @@ def _best(state: State) -> Iterator[str]:
 
 
 def _insights(state: State) -> Iterator[str]:
-    said = state.notebook.insights()[::-1]
+    said = standing(state.notebook)
     if said:
         yield "## What holds across results"
         yield ""
