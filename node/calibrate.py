@@ -27,9 +27,12 @@ async def run_calibration(
     trials: Trials,
     device: Device,
     on_trial: Callable[[Trial], None],
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[int, Progress], None],
 ) -> Calibration | None:
-    """Run the recipe on CALIBRATION_SEEDS new seeds, and return the body of the record; None where a trial failed."""
+    """Run the recipe on CALIBRATION_SEEDS new seeds, and return the body of the record; None where a trial failed.
+
+    on_progress: called with the number of the seed, from 0, and the trial's progress.
+    """
     task = trials.task
     values: dict[str, float] = {}
     seconds = 0.0
@@ -37,9 +40,9 @@ async def run_calibration(
     # the seeds that experiments on this recipe use, so that these trials serve them too
     seeds = [seed for seed in (seed_of(me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
 
-    async def run(seed: int) -> None:
+    async def run(number: int, seed: int) -> None:
         nonlocal seconds
-        trial = await trials.run(recipe, seed, on_progress)
+        trial = await trials.run(recipe, seed, lambda progress: on_progress(number, progress))
         on_trial(trial)
         seconds += trial.seconds
         if trial.value is not None:
@@ -47,8 +50,8 @@ async def run_calibration(
 
     try:
         async with trio.open_nursery() as nursery:
-            for seed in seeds[:CALIBRATION_SEEDS]:
-                nursery.start_soon(run, seed)  # those for which there is no room wait
+            for number, seed in enumerate(seeds[:CALIBRATION_SEEDS]):
+                nursery.start_soon(run, number, seed)  # those for which there is no room wait
     except BaseExceptionGroup as group:
         raise alone(group) from None
     if len(values) < CALIBRATION_SEEDS:

@@ -1,5 +1,6 @@
 """The command line: `arnode`. Parses, then hands over; what a command needs is imported when it runs."""
 
+import io
 import os
 import signal
 import sys
@@ -299,6 +300,9 @@ def _own_errors(error: BaseException) -> list[BaseException]:
 
 def main() -> NoReturn:
     """The entry point of the `arnode` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ★ still gets its lines
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell started it in the background
     with _named_errors():
         app()

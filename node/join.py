@@ -352,7 +352,8 @@ class _Node:
                     self.show("note", text=text)
 
     def _peer(self, state: str, peer: Peer) -> None:
-        alias = self.state.alias(author_of(peer.peer))
+        author = author_of(peer.peer)
+        alias = self.state.alias(author) if self.state.notebook.profile(author) else ""
         self.show("peer", state=state, address=peer.address, peer=peer.peer, alias=alias)
 
     def _note_claim(self, record: Record) -> None:

@@ -1,15 +1,18 @@
 """How an event reads as one line: who, what kind, and what there is to say, in columns that stand below each other.
 
-A line says with a mark and a word what its colour says too, so that it reads the same without colours. On a narrow
-terminal it loses first what can be looked up (`arnode show ID`), and the end of a long change.
+A line says with a mark and a word what its colour says too, so that it reads the same without colours. A result is one
+line on any terminal: on a narrow one it loses first what can be looked up (`arnode show ID`), and the end of a long
+change. What is said in words comes whole, and is broken between them.
 """
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.cells import set_cell_size
+from rich.console import Console
 from rich.text import Text
 
 from agent.entries import kept
@@ -36,6 +39,7 @@ WIDE: Final = 100
 """A terminal with fewer columns gets shorter times and names, and one space between columns."""
 
 LEAST_TEXT: Final = 20
+WRAPPING: Final = Console(file=io.StringIO())  # what `Text.wrap` asks for; nothing is printed on it
 TEXT_SHARE: Final = 0.55  # of the room that is left goes to the text before the figures behind it
 MANY: Final = 10  # records from one peer at once, which are worth a line
 
@@ -77,9 +81,12 @@ def line_of(event: Event, width: int | None = None) -> Text:
         line.append(f"{body.share:>{SHARE_WIDTH}}", body.style).append(gap)
     if event.kind != "listening":  # that one is this node's own, and has line breaks
         body.text.plain = printable(body.text.plain)
-    if width is None or not body.loose:
+    if width is None or event.kind == "listening":
         return line.append_text(body.text).append_text(_tail(body.figures))
-    room = width - line.cell_len
+    room = max(1, width - line.cell_len)
+    if not body.loose:
+        whole = body.text.append_text(_tail(body.figures))
+        return line.append_text(Text("\n" + " " * line.cell_len).join(whole.wrap(WRAPPING, max(LEAST_TEXT, room))))
     figures = list(body.figures)
     needed = min(body.text.cell_len, max(LEAST_TEXT, int(TEXT_SHARE * room)))
     while figures and needed + _tail(figures).cell_len > room:
@@ -96,7 +103,7 @@ def is_quiet(event: Event) -> bool:
         case "result":
             return not (event.own or kept(data["verdict"]) or data.get("of_own"))
         case "trial":
-            return bool(data["status"] == "ok" and not data.get("first"))
+            return bool(data.get("judged", True) and not data.get("first"))
         case "sync":
             return bool(data["received"] < MANY)
         case "calibration" | "hypothesis":
@@ -155,7 +162,7 @@ def _trial(event: Event) -> Body:
 def _listening(event: Event) -> Body:
     does = f"task {event.data['task']}" if event.data.get("research", True) else "keeping the log, no research"
     swarm = f"{'private ' if event.data.get('private') else ''}swarm {event.data['swarm']}"
-    text = Text(f"{does}, {swarm}. Join from another machine with\n")
+    text = Text(f"{does}, {swarm}\n\n    Join from another machine with\n")
     text.append(f"\n    {event.data['join']}\n", "bold")
     if event.data.get("private"):
         text.append("\n    or with the text that `arnode invite` prints on this one.\n")
@@ -165,7 +172,7 @@ def _listening(event: Event) -> Body:
 
 
 def _peer(event: Event) -> Body:
-    name = event.data.get("alias") or event.data["peer"][-8:]
+    name = event.data.get("alias") or "a new node"
     if event.data["state"] != "connected":
         return Body("-", "peer", "dim", Text(f"{name} is gone"))
     return Body("+", "peer", "blue", Text(f"{name} connected from {place(event.data['address'])}"))
@@ -199,7 +206,7 @@ def _confirmed(event: Event) -> Body:
         Figure(event.data["id"][:8], 2),
     ]
     text = Text(change_text(event.data["change"], event.data.get("edits")), "bold")
-    return Body("◆", "confirmed", "bold yellow", text, figures=figures, loose=True)
+    return Body("◆", "confirmed", "bold yellow", text, "", figures, loose=True)
 
 
 def _idea(event: Event) -> Body:

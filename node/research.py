@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
@@ -126,8 +127,8 @@ class Research:
             notebook=self.state.notebook,
             trials=trials,
             device=self.state.device,
-            on_trial=self._trial_ended,
-            on_progress=lambda progress: self.progress("calibration", progress),
+            on_trial=partial(self._trial_ended, judged=False),
+            on_progress=lambda number, progress: self.progress(f"seed {number + 1}: calibration", progress),
         )
         if calibration is None:
             self._told.trouble("calibration", "the trials gave no values; see the lines above")
@@ -135,7 +136,8 @@ class Research:
             return
         await self.publish(calibration)
 
-    def _trial_ended(self, trial: Trial) -> None:
+    def _trial_ended(self, trial: Trial, *, judged: bool = True) -> None:
+        """judged: whether a verdict follows, which says what became of it."""
         self.progress("", None)
         self._told.event(
             "trial",
@@ -146,5 +148,6 @@ class Research:
             seconds=trial.seconds,
             reason=trial.reason,
             first=trial.status == "ok" and not self._any_trial,
+            judged=judged,
         )
         self._any_trial = self._any_trial or trial.status == "ok"

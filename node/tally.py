@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 
 from agent.entries import kept
-from node.events import Event, count
+from node.events import Event, count, value_text
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts since the feed began. peers: connected now; tested: experiments, own and others'."""
+    """Counts since the feed began. own, others: experiments; peers: connected now; best: what this node's best recipe
+    is worth by its own trials, and of which metric, once it kept something.
+    """
 
     peers: int = 0
     own: int = 0
@@ -16,6 +18,7 @@ class Tally:
     discoveries: int = 0
     adopted: int = 0
     confirmed: int = 0
+    best: tuple[str, float] | None = None
 
     def after(self, event: Event) -> "Tally":
         """The counts once the event has happened."""
@@ -29,6 +32,8 @@ class Tally:
                 counted = replace(self, own=self.own + event.own, others=self.others + (not event.own))
                 if not kept(event.data["verdict"]):
                     return counted
+                if event.own and event.data["value"] is not None:
+                    counted = replace(counted, best=(event.data["metric"], event.data["value"]))
                 if event.data["replicates"]:
                     return replace(counted, adopted=self.adopted + 1)
                 return replace(counted, discoveries=self.discoveries + 1)
@@ -36,7 +41,7 @@ class Tally:
                 return self
 
     def __str__(self) -> str:
-        """`12 experiments here, 143 elsewhere · 3 discoveries · 2 adoptions · 1 confirmed`; empty before the first."""
+        """`12 experiments here, 143 elsewhere · 3 discoveries · 1 confirmed · best val_bpb 1.63`; empty at first."""
         parts = []
         if self.own and self.others:
             parts.append(f"{count(self.own, 'experiment')} here, {self.others} elsewhere")
@@ -46,4 +51,5 @@ class Tally:
         parts += [count(self.adopted, "adoption")] if self.adopted else []
         parts += [f"{self.confirmed} confirmed"] if self.confirmed else []
         parts += [count(self.peers, "peer")] if self.peers else []
+        parts += [f"best {self.best[0]} {value_text(self.best[1])}"] if self.best else []
         return " · ".join(parts)

@@ -9,11 +9,13 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.processes import command_line, environment
+
+NO_VARIABLES: Mapping[str, str] = {}
 
 
 class Terminal:
@@ -25,8 +27,12 @@ class Terminal:
         self._raw = b""
 
     @property
+    def raw(self) -> str:
+        return self._raw.decode(errors="replace")
+
+    @property
     def seen(self) -> str:
-        return re.sub(r"\x1b\[[0-9;]*m", "", self._raw.decode(errors="replace")).replace("\r\n", "\n")
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.raw).replace("\r\n", "\n")
 
     def until(self, words: str, seconds: float = 60) -> None:
         """Wait until the words were on the screen."""
@@ -37,6 +43,10 @@ class Terminal:
     def type(self, text: str) -> None:
         """Type a line."""
         os.write(self._line, text.encode() + b"\n")
+
+    def resize(self, columns: int, rows: int = 24) -> None:
+        """Make the terminal another size, as when its window is dragged."""
+        fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def end(self, seconds: float = 60) -> int:
         """Wait for the end; the exit status."""
@@ -61,17 +71,24 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    *arguments: str | Path, home: Path, columns: int = 80, rows: int = 24, stdin: int | None = None
+    *arguments: str | Path,
+    home: Path,
+    columns: int = 80,
+    rows: int = 24,
+    stdin: int | None = None,
+    variables: Mapping[str, str] = NO_VARIABLES,
 ) -> Iterator[Terminal]:
     """Run a command of arnode in a terminal of that size, ended with the block."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    # these would be believed rather than the terminal
+    plain = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     process = subprocess.Popen(
         command_line(home, *arguments),
         stdin=theirs if stdin is None else stdin,
         stdout=theirs,
         stderr=theirs,
-        env=environment() | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)},
+        env=plain | {"TERM": "xterm-256color"} | dict(variables),
         start_new_session=True,
     )
     os.close(theirs)

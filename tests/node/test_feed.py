@@ -18,6 +18,7 @@ from node.lines import BODIES, is_quiet, line_of
 from node.state import open_state
 from node.tally import Tally
 from tests.node.lab import open_lab
+from tests.node.terminal import terminal
 
 RESULT = {
     "id": "ab" * 32,
@@ -119,7 +120,8 @@ TRIAL = {"status": "ok", "first": False, "value": 1.0, "seconds": 1.0, "metric":
         (event("result", own=False, **RESULT | {"verdict": "simpler"}), False),
         (event("trial", **TRIAL), True),
         (event("trial", **TRIAL | {"first": True}), False),
-        (event("trial", **TRIAL | {"status": "oom"}), False),
+        (event("trial", **TRIAL | {"status": "oom", "judged": True}), True),
+        (event("trial", **TRIAL | {"status": "oom", "judged": False}), False),
         (event("sync", peer="x", received=9, sent=0), True),
         (event("sync", peer="x", received=10, sent=0), False),
         (event("insight", own=False, text="x"), False),
@@ -215,7 +217,9 @@ def test_the_tally_counts_what_happened() -> None:
         event("confirmed"),
     ):
         tally = tally.after(one)
-    assert str(tally) == "1 experiment here, 2 elsewhere · 1 discovery · 1 adoption · 1 confirmed · 1 peer"
+    assert str(tally) == (
+        "1 experiment here, 2 elsewhere · 1 discovery · 1 adoption · 1 confirmed · 1 peer · best score 2.0000"
+    )
     assert tally.after(event("peer", state="lost", address="", peer="x")).peers == 0
 
 
@@ -252,6 +256,23 @@ def test_on_a_narrow_terminal_the_figures_stay(width: int) -> None:
     assert "…" in shown
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_crash_says_why_on_a_narrow_terminal_too(width: int) -> None:
+    data = RESULT | {"verdict": "crash", "value": None, "relative": None, "reason": "crash: loss is nan"}
+    line = line_of(event("result", **data), width)
+    assert "loss is nan" in line.plain
+    assert line.cell_len <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_is_said_in_words_comes_whole_and_is_broken_between_them(width: int) -> None:
+    words = [f"word{n}" for n in range(60)]
+    lines = line_of(event("trouble", what="log", why=" ".join(words)), width).plain.split("\n")
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert " ".join(" ".join(lines).split()).endswith(" ".join(words))
+    assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) == 1, "they begin below each other"
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_line_to_paste_comes_whole_on_any_terminal(width: int) -> None:
     line = "arnode join --bootstrap /ip4/192.0.2.7/tcp/4477/p2p/12D3KooWQg81SS1Ny31RUkeniYzkqScmNKRkpSKr8ebsgeenVB2M"
@@ -281,3 +302,36 @@ def test_a_feed_whose_file_is_on_a_full_disk_stops_no_node(json: bool, monkeypat
             feed.show(Event("note", 1, "me", True, {"text": "hello"}))
     with pytest.raises(OSError, match="No space"):
         full.close()
+
+
+def test_lines_fit_a_terminal_that_was_made_narrower(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        lab.write(lab.result({"INIT": "normal", "DEPTH": 5, "RATE": 0.25}))
+        with terminal("feed", "--follow", home=lab.home.folder, columns=120) as one:
+            one.until("discovery")
+            one.resize(70)
+            lab.write(lab.result({"INIT": "normal", "DEPTH": 6, "RATE": 0.25}))
+            one.until("DEPTH 2 → 6")
+            wide, narrow = (clean(line) for line in one.seen.splitlines() if "★ discovery" in line)
+    assert 70 < cell_len(wide) <= 120
+    assert cell_len(narrow) <= 70
+
+
+@pytest.mark.parametrize(
+    ("variables", "colours", "star"),
+    [({"NO_COLOR": "1"}, False, "★"), ({"TERM": "dumb"}, False, "★"), ({"PYTHONIOENCODING": "latin-1"}, True, "?")],
+)
+def test_a_terminal_without_colours_or_letters_still_gets_its_lines(
+    variables: dict[str, str], colours: bool, star: str, tmp_path: Path
+) -> None:
+    with open_lab(tmp_path) as lab:
+        lab.write(lab.result({"INIT": "normal"}))
+    with terminal("feed", home=tmp_path / "home", columns=120, variables=variables) as one:
+        assert one.end() == 0
+        assert f"{star} discovery" in one.seen
+        assert bool(re.search("\x1b\\[[0-9;]*3[0-7]", one.raw)) is colours
+
+
+def clean(line: str) -> str:
+    """What is seen of a line, without what moves the cursor."""
+    return re.sub(r"\x1b\[[?\d;]*[A-Za-z]|\r", "", line).strip()
