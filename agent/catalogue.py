@@ -20,6 +20,7 @@ class Catalogue:
         self._stale: set[NewValues] = set()
         self._ordered: Sequence[Discovery] | None = None
         self._verdicts: dict[bytes, list[Verdict]] | None = None
+        self._disbelieved: frozenset[bytes] | None = None
 
     def add(self, test: Experiment) -> None:
         """File an experiment under what it changes, and what it replicates."""
@@ -61,7 +62,10 @@ class Catalogue:
 
     def disbelieved(self) -> frozenset[bytes]:
         """The authors whom this node does not believe."""
-        return frozenset(author for author in self._own_tests() if self.credibility(author) < BELIEVED)
+        tests = self._own_tests()
+        if self._disbelieved is None:
+            self._disbelieved = frozenset(author for author in tests if self.credibility(author) < BELIEVED)
+        return self._disbelieved
 
     def _of(self, change: NewValues) -> Discovery | None:
         if change in self._stale:
@@ -69,7 +73,7 @@ class Catalogue:
             discovery = discover(self.tests_of(change))
             if discovery is not None:
                 self._found[change] = discovery
-                self._ordered = self._verdicts = None
+                self._ordered = self._verdicts = self._disbelieved = None
         return self._found.get(change)
 
     def _own_tests(self) -> Mapping[bytes, list[Verdict]]:

@@ -6,6 +6,7 @@ cell for every knob and have the same files: so each recipe belongs to one class
 counted, at the price that two neighbours across a border count as different.
 """
 
+import hashlib
 import math
 from typing import Final, TypeAlias
 
@@ -18,8 +19,8 @@ WIDTH: Final = 0.05
 
 Cell: TypeAlias = tuple[str, Scalar]
 """(knob, value that stands for all in the cell)."""
-Near: TypeAlias = tuple[frozenset[Cell], frozenset[tuple[str, str]]]
-"""A class of near-duplicates: the cells other than the defaults', and the edited files with their texts."""
+Near: TypeAlias = bytes
+"""A class of near-duplicates: the hash of its cells other than the defaults', and of its edited files."""
 
 
 def cell(knob: Knob, value: Scalar) -> Cell:
@@ -34,9 +35,9 @@ def cell(knob: Knob, value: Scalar) -> Cell:
 
 def near_class(task: Task, recipe: Recipe) -> Near:
     """The class of near-duplicates that a recipe belongs to."""
-    cells = frozenset(
+    cells = sorted(
         found
         for name, value in recipe.knobs.items()
         if (found := cell(task.knobs[name], value)) != (name, task.knobs[name].default)
     )
-    return cells, frozenset(recipe.files.items())
+    return hashlib.blake2b(repr((cells, sorted(recipe.files.items()))).encode(), digest_size=16).digest()

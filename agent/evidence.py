@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias
+from sys import intern
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from agent.complexity import complexity, is_simpler
 from agent.entries import Calibration, RecipeBody, Result, Verdict, kept
@@ -33,13 +34,59 @@ CLAIMED_NAME: Final = 64  # characters of a name in a presence
 MAX_VALUE: Final = 1e100  # far beyond any metric, and its square is still finite
 
 
+class SeedPair(NamedTuple):
+    """What candidate and parent gave on one seed; None where that trial gave no value."""
+
+    seed: int
+    candidate: float | None
+    parent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a notebook keeps of a result's body, fields as there: a third of the memory, since there are many."""
+
+    pairs: tuple[SeedPair, ...]
+    verdict: Verdict
+    reason: str
+    effect: float | None
+    interval: tuple[float, float] | None
+    device_class: str
+    device: str
+    seconds: float
+    parameters: int
+    hypothesis: str
+    proposer: str
+    inspired_by: tuple[bytes, ...]
+    replicates: bytes | None
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        """The result's outcome; texts that many results share are kept once."""
+        return cls(
+            pairs=tuple(SeedPair(pair.seed, pair.candidate, pair.parent) for pair in result.pairs),
+            verdict=result.verdict,
+            reason=intern(result.reason),
+            effect=result.effect,
+            interval=result.interval,
+            device_class=intern(result.device_class),
+            device=intern(result.device),
+            seconds=result.seconds,
+            parameters=result.parameters,
+            hypothesis=intern(result.hypothesis),
+            proposer=intern(result.proposer),
+            inspired_by=tuple(result.inspired_by),
+            replicates=result.replicates,
+        )
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A usable result. change: never empty; parent and candidate are canonical recipes."""
 
     moment: Moment
     author: bytes
-    result: Result
+    result: Outcome
     candidate: Recipe
     parent: Recipe
     change: Change
@@ -150,7 +197,7 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
         return None
     integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
     moment = (record.time_ms, record.id)
-    return Experiment(moment, record.author, result, candidate, parent, change, integrity, effect)
+    return Experiment(moment, record.author, Outcome.of(result), candidate, parent, change, integrity, effect)
 
 
 def _is_simpler(task: Task, result: Result, parent: Recipe, candidate: Recipe) -> bool:

@@ -14,7 +14,7 @@ from agent.cells import Cell
 from agent.discoveries import Discovery
 from agent.effects import Effects, PooledEffect
 from agent.entries import NO_TASK, Calibration, Hypothesis, Insight, Profile, Result, kept, read_if_known
-from agent.evidence import MAX_VALUE, Experiment, Moment, comparable, new_values, read_experiment, read_recipe
+from agent.evidence import MAX_VALUE, Experiment, Moment, Outcome, comparable, new_values, read_experiment, read_recipe
 from agent.experiments import Experiments
 from agent.judge import smallest_worth
 from agent.noise import Noise, PairedNoise
@@ -131,7 +131,7 @@ class Notebook:
         """This node's own best recipe: what its own trials have led to, nothing that it only heard."""
         return self._best.recipe
 
-    def best_result(self) -> Result | None:
+    def best_result(self) -> Outcome | None:
         """The result that made `best`; None while that is the baseline."""
         return self._best.keep.result if self._best.keep else None
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Final
 
 import psutil
@@ -40,6 +41,7 @@ DEVICES: Final = ("cpu", "cpu", "cuda-24g", "cuda-80g+")
 START_MS: Final = 1_700_000_000_000
 REPLICATING: Final = 0.3
 SEEDS: Final = (1, 1, 2, 4)
+EVERY: Final = 100  # added records between two looks at the views
 CLEAR: Final = 3.0  # noise deviations
 VERSIONS: Final = {"python": "3.11.2", "torch": "2.9.0", "os": "Linux 6.1 x86_64"}
 
@@ -54,11 +56,11 @@ class Walker:
     tested: set[frozenset[tuple[str, Scalar]]] = field(default_factory=set)
 
 
-def made_up(world: World, count: int, rng: random.Random) -> Iterator[Record]:
-    """That many results, one a second, as the swarm would write them."""
+def made_up(world: World, rng: random.Random) -> Iterator[Record]:
+    """Results, one a second, as the swarm would write them, without end."""
     walkers = [Walker(identity(number + 1), DEVICES[number % len(DEVICES)]) for number in range(AUTHORS)]
     found: list[tuple[bytes, dict[str, Scalar]]] = []
-    for number in range(count):
+    for number in count():
         walker = rng.choice(walkers)
         replicated = rng.choice(found[-500:]) if found and rng.random() < REPLICATING else None
         change = replicated[1] if replicated else _idea(world, walker, rng)
@@ -131,20 +133,20 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    many = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     added = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
     world, rng = surface_world(), random.Random(1)
     notebook = Notebook(world.task, identity(1).author, "cpu")
     print(machine())
     resident = psutil.Process().memory_info
     before = resident().rss
-    records = made_up(world, count + added, rng)
+    records = made_up(world, rng)
     filling = 0.0
-    for record, _ in zip(records, range(count), strict=False):
+    for record in islice(records, many):
         filling += timed(lambda record=record: notebook.add(record))  # type: ignore[misc]
     gc.collect()
     experiments = len(notebook.experiments())
-    print(f"a notebook of {experiments:,} results by {AUTHORS} authors: {1e6 * filling / count / 1000:.0f} us for each")
+    print(f"a notebook of {experiments:,} results by {AUTHORS} authors: {1000 * filling / many:.0f} us for each")
     print(f"memory: {(resident().rss - before) / experiments / 1000:.2f} kB for each result")
     views = {
         "choose": lambda: choose(notebook, claims=(), now_ms=START_MS, rng=rng),
@@ -152,6 +154,7 @@ def main() -> None:
         "open replications": notebook.open_replications,
         "open hypotheses": lambda: open_ideas(notebook),
         "propose": lambda: _propose(search, notebook),
+        "misfits": notebook.misfits,
         "findings": lambda: findings(notebook),
         "suggestions": lambda: suggestions(notebook),
         "effects": notebook.effects,
@@ -165,9 +168,11 @@ def main() -> None:
     gc.freeze()
     adding = []
     spent: dict[str, list[float]] = {name: [] for name in views}
-    for number, record in enumerate(records):
+    for number, record in enumerate(islice(records, added)):
+        if number % EVERY == 0:
+            choose(notebook, claims=(), now_ms=START_MS, rng=rng)  # as a node has between its experiments
         adding.append(timed(lambda record=record: notebook.add(record)))  # type: ignore[misc]
-        if number % 100 == 0:
+        if number % EVERY == 0:
             for name, view in views.items():
                 spent[name].append(timed(view))
     print(figure("adding one", "ms", adding) + f", p99 {statistics.quantiles(adding, n=100)[98]:.3g}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from agent.entries import Calibration, Entry, Hypothesis, Insight, Pair, Profile, Result
+from agent.evidence import SeedPair
 from agent.packed import edit_sizes
 from gossip.record import Record
 from trainer.task import Task
@@ -123,7 +124,7 @@ def value_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
-def mean_values(pairs: Sequence[Pair]) -> tuple[float | None, float | None]:
+def mean_values(pairs: Sequence[Pair] | Sequence[SeedPair]) -> tuple[float | None, float | None]:
     """Mean value of candidate and of parent over the seeds on which both gave one, else over what there is."""
     both = [(pair.candidate, pair.parent) for pair in pairs if pair.candidate is not None and pair.parent is not None]
     if both:

@@ -13,7 +13,8 @@ from email.utils import format_datetime, formataddr
 from typing import Final
 
 from agent.discoveries import Discovery
-from agent.entries import Result
+from agent.entries import Result, read
+from agent.evidence import Outcome
 from agent.packed import edit_sizes
 from gossip.record import Record
 from node.events import change_text, count, mean_values, printable, value_text
@@ -47,8 +48,9 @@ def _series(state: State) -> str:
     before, steps = BASELINE, []
     for keep in own_keeps(state):
         record = state.log.get(keep.record_id)
-        if record is not None and keep.candidate != before:
-            steps.append((record, keep.result, before, keep.candidate))
+        result = read(record) if record else None
+        if record is not None and isinstance(result, Result) and keep.candidate != before:
+            steps.append((record, result, before, keep.candidate))
             before = keep.candidate
     if not steps:
         raise ExportError("this node has kept nothing yet, so there is no series of patches: let it run longer")
@@ -114,7 +116,7 @@ def _message(state: State, record: Record, result: Result, discovery: Discovery 
     yield f"repeat: arnode run --task {task.name} --program {edited} --seed {result.pairs[0].seed}"
 
 
-def _verdict(state: State, result: Result) -> str:
+def _verdict(state: State, result: Result | Outcome) -> str:
     if result.effect is None or result.interval is None:
         return result.verdict
     low, high = result.interval

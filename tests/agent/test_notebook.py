@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent import entries
 from agent.entries import NO_TASK, Calibration, Entry, Profile, RecipeBody, Result
+from agent.evidence import Outcome
 from agent.hypotheses import ideas, open_ideas, takeable
 from agent.insights import findings
 from agent.notebook import Notebook
@@ -175,7 +176,9 @@ def test_the_best_recipe_is_the_latest_own_keep_and_nothing_that_was_only_heard(
     assert notebook(heard).best_result() is None
     book = notebook(second, discarded, heard, first)
     assert book.best() == make_recipe(TASK, {**INIT, "LR": 0.003})
-    assert book.best_result() == entries.read(second)
+    kept = entries.read(second)
+    assert isinstance(kept, Result)
+    assert book.best_result() == Outcome.of(kept)
 
 
 def test_own_trials_are_found_again_for_candidate_and_parent_and_others_are_not() -> None:
