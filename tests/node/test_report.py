@@ -48,7 +48,7 @@ def test_the_report_says_what_was_found_how_sure_and_what_failed(tmp_path: Path)
         a_swarm(lab)
         report = str(export(lab.home, None, "md", None))
     assert "7 experiments of 3 nodes" in report
-    assert "score went from 2.7000 to 2.0000 points (-25.9%)" in section(report, "In short")
+    assert "score went from 2.7000 to 2.0000 points (−25.9%)" in section(report, "In short")
     assert "| INIT default → normal | 0.7 | 0.7 (0.69 to 0.71) | **confirmed** by 2 other nodes | because |" in section(
         report, "What was found"
     )
