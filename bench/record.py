@@ -176,7 +176,7 @@ def next_trial(table: Table) -> tuple[str, Ask]:
     raise AssertionError("random search never ends")
 
 
-async def record(table: Table, seconds: float) -> None:
+async def record(table: Table, seconds: float, choose: Callable[[Table], tuple[str, Ask]] = next_trial) -> None:
     """Run trials until the time is over, the last one to its end."""
     task = table.task
     try:
@@ -189,7 +189,7 @@ async def record(table: Table, seconds: float) -> None:
     async with open_worker(task, sandbox, data) as worker:
         with tempfile.TemporaryDirectory() as folder:
             while trio.current_time() < started + seconds:
-                stream, (recipe, seed) = next_trial(table)
+                stream, (recipe, seed) = choose(table)
                 trial = await run_trial(
                     task,
                     materialise(task, recipe),
