@@ -56,7 +56,7 @@ class Discovery:
 def discover(tests: Iterable[Experiment]) -> Discovery | None:
     """The discovery that these tests of one change amount to; None if nobody kept it on their own idea."""
     ordered = sorted(tests, key=lambda test: test.moment)
-    first = next((test for test in ordered if _is_find(test)), None)
+    first = next((test for test in ordered if test.is_find), None)
     if first is None:
         return None
     by_author: dict[bytes, list[Experiment]] = {}
@@ -80,7 +80,7 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
         effect=first.result.effect or 0.0,
         simpler=first.verdict == "simpler",
         expected=statistics.median(latest),
-        finders=tuple(sorted({test.author for test in ordered if _is_find(test)})),
+        finders=tuple(sorted({test.author for test in ordered if test.is_find})),
         replications=tuple(others.items()),
         adopters=adopters,
         status=status,
@@ -106,10 +106,6 @@ def settled(own_tests: Sequence[Experiment]) -> bool:
 def credibility(held: int, failed: int) -> float:
     """Mean of the Beta(1 + held, 1 + failed) posterior: 0.5 for a stranger, never 0 or 1."""
     return (1 + held) / (2 + held + failed)
-
-
-def _is_find(test: Experiment) -> bool:
-    return kept(test.verdict) and test.result.replicates is None
 
 
 def _verdict(tests: Sequence[Experiment]) -> Verdict:

@@ -9,6 +9,7 @@ made when asked for.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -135,15 +136,17 @@ class Tally:
 
 @dataclass
 class Crashes:
-    """One source's crashes: how many, the reasons (the earliest record of each)."""
+    """One source's crashes: how many, the latest, and the reasons of those where nothing else was changed."""
 
     count: int = 0
-    reasons: dict[str, Moment] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    latest: Moment = (0, b"")
 
     def add(self, test: Experiment) -> None:
         self.count += 1
-        reason = test.result.reason
-        self.reasons[reason] = min(self.reasons.get(reason, test.moment), test.moment)
+        self.latest = max(self.latest, test.moment)
+        if len(test.change) == 1:
+            self.reasons[test.result.reason] += 1
 
 
 def _exact(value: float) -> int:

@@ -109,6 +109,11 @@ class Experiment:
         return self.result.verdict
 
     @property
+    def is_find(self) -> bool:
+        """Whether the author kept it on their own idea."""
+        return kept(self.verdict) and self.result.replicates is None
+
+    @property
     def seeds(self) -> int:
         """Pairs that have both values."""
         return sum(pair.candidate is not None and pair.parent is not None for pair in self.result.pairs)

@@ -26,6 +26,9 @@ class Experiments:
         self._by_author: dict[bytes, list[Experiment]] = defaultdict(list)
         self._alone: dict[str, list[Experiment]] = defaultdict(list)
         self._near: dict[Near, list[Experiment]] = defaultdict(list)
+        self._keeps: list[Experiment] = []
+        self._makers: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._makers_on: dict[bytes, list[Experiment]] = defaultdict(list)
         self._tried_by_me: set[bytes] = set()
         self._tried: set[bytes] = set()
         self._own_keeps: dict[tuple[str, Scalar], Experiment] = {}
@@ -44,6 +47,8 @@ class Experiments:
         if test.author == self._me:
             self._tried_by_me.add(test.candidate_id)
         if kept(test.verdict):
+            for tests in (self._keeps, self._makers[test.candidate_id], self._makers_on[test.parent_id]):
+                insort(tests, test, key=_MOMENT)
             self.latest_keeps[test.author] = max(self.latest_keeps.get(test.author, test), test, key=_MOMENT)
             if test.author == self._me:
                 for knob, (_, new) in test.change.knobs.items():
@@ -64,6 +69,18 @@ class Experiments:
     def alone(self, knob: str) -> list[Experiment]:
         """Those that changed that knob and nothing else."""
         return list(self._alone.get(knob, ()))
+
+    def keeps(self, author: bytes | None = None) -> list[Experiment]:
+        """Those that were kept, by anyone or by one author."""
+        return list(self._keeps) if author is None else [test for test in self.of(author) if kept(test.verdict)]
+
+    def makers(self, recipe: bytes) -> list[Experiment]:
+        """The keeps whose candidate is that recipe (by id)."""
+        return list(self._makers.get(recipe, ()))
+
+    def makers_on(self, recipe: bytes) -> list[Experiment]:
+        """The keeps whose parent is that recipe (by id)."""
+        return list(self._makers_on.get(recipe, ()))
 
     def near(self, recipe: Recipe) -> list[Experiment]:
         """Those of recipes that are as good as the same (`agent.cells`)."""

@@ -7,6 +7,7 @@ Kinds, as records name them:
 - `noise`: somebody kept it, and over AUTHORS authors the effect is small and cannot be told from zero;
 - `contradiction`: it is clearly better for SIDES authors and clearly worse for as many on one device class;
 - `inert`: whatever a knob was set to, nothing changed that would be worth having;
+- `crash`: it crashes on a device class, for several authors (`agent.never`);
 - `author`: most of what an author found did not hold with others.
 
 What was said is not said again, unless the evidence has changed what it says (`_says`).
@@ -22,6 +23,7 @@ from agent.discoveries import BELIEVED, Discovery
 from agent.effects import PooledEffect, SourceEffect
 from agent.entries import Insight
 from agent.judge import smallest_worth
+from agent.never import never_again
 from agent.notebook import Notebook
 from agent.said import ToldInsight
 from agent.student import quantile
@@ -75,6 +77,7 @@ def _all(notebook: Notebook) -> Iterator[Insight]:
         yield from _of_setting(notebook, cell, effect, worth, kept=cell in kept)
     for knob, values in by_knob.items():
         yield from _inert(knob, values, worth)
+    yield from _crashes(notebook)
     yield from _authors(notebook.discoveries())
 
 
@@ -161,6 +164,19 @@ def _inert(knob: str, values: Mapping[Cell, PooledEffect], worth: float) -> Iter
             evidence=_evidence(sources),
             proposer=RULE,
         )
+
+
+def _crashes(notebook: Notebook) -> Iterator[Insight]:
+    for barred in never_again(notebook):
+        if barred.crashes and barred.authors >= SIDES:
+            yield Insight(
+                kind="crash",
+                text=barred.why,
+                about={barred.knob: barred.value},
+                authors=barred.authors,
+                evidence=list(barred.evidence)[:MOST_EVIDENCE],
+                proposer=RULE,
+            )
 
 
 def _authors(discoveries: Sequence[Discovery]) -> Iterator[Insight]:

@@ -5,14 +5,14 @@ with the parts of the notebook, each of which has one idea; views are made from 
 what a new record touched is made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from agent.best import Best, Code, latest_run
 from agent.board import BoardRow, board
 from agent.catalogue import Catalogue
 from agent.cells import Cell
 from agent.discoveries import Discovery
-from agent.effects import Effects, PooledEffect
+from agent.effects import Effects, PooledEffect, Tests
 from agent.entries import NO_TASK, Calibration, Hypothesis, Insight, Profile, Result, kept, read_if_known
 from agent.evidence import MAX_VALUE, Experiment, Moment, Outcome, comparable, new_values, read_experiment, read_recipe
 from agent.experiments import Experiments
@@ -139,8 +139,7 @@ class Notebook:
         if self._code == "all":
             self._best = Best(self.task, self._experiments.latest_keeps.get(self.me))
         else:
-            keeps = [test for test in self._experiments.of(self.me) if kept(test.verdict)]
-            self._best = Best(self.task, latest_run(keeps, self._code))
+            self._best = Best(self.task, latest_run(self.keeps(self.me), self._code))
 
     def on_best(self, change: Mapping[str, Scalar], edits: Mapping[str, str] | None = None) -> Recipe:
         """This node's own best recipe with these values set, and files of its program replaced by these texts.
@@ -182,6 +181,18 @@ class Notebook:
         """The experiments on near-duplicates of a recipe (`agent.cells` says what that is), by time and id."""
         return self._experiments.near(recipe)
 
+    def keeps(self, author: bytes | None = None) -> list[Experiment]:
+        """The experiments whose candidate was kept, by anyone or by one author, by time and id."""
+        return self._experiments.keeps(author)
+
+    def makers(self, recipe: bytes) -> list[Experiment]:
+        """The keeps that made a recipe (by id), by time and id."""
+        return self._experiments.makers(recipe)
+
+    def makers_on(self, recipe: bytes) -> list[Experiment]:
+        """The keeps that a recipe (by id) was the parent of, by time and id."""
+        return self._experiments.makers_on(recipe)
+
     def latest_keeps(self) -> list[Experiment]:
         """What made each author's best recipe, by author."""
         return [keep for _, keep in sorted(self._experiments.latest_keeps.items())]
@@ -208,6 +219,10 @@ class Notebook:
         """The pooled effect of every cell of a knob that anyone tried."""
         noise, without = self.noise(), self._discoveries.disbelieved()
         return {cell: tests.pool(noise, without) for cell, tests in self._effects.all()}
+
+    def settings(self) -> Iterator[tuple[Cell, Tests]]:
+        """What was added up of every cell of a knob that anyone tried, by knob and value."""
+        return self._effects.all()
 
     def discoveries(self) -> list[Discovery]:
         """Every change that someone kept on their own idea, by time and id."""

@@ -1,15 +1,12 @@
 """One discovery: who found it, who tested it when and with what outcome, and what it came from and led to."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from agent.entries import kept
 from agent.evidence import Experiment
+from agent.lineage import ancestors, descendants
 from node.events import change_text, mean_values
 from node.state import State
 from node.view.board import change_fields, discovery_row
-
-MAX_LINEAGE: Final = 30
 
 
 def discovery(state: State, record_id: bytes) -> dict[str, Any] | None:
@@ -40,8 +37,8 @@ def discovery(state: State, record_id: bytes) -> dict[str, Any] | None:
             for row in state.notebook.board()
             if row.author not in tested
         ],
-        "ancestors": list(_ancestors(state, first)),
-        "descendants": _descendants(state, first),
+        "ancestors": [_line(state, test) for test in ancestors(state.notebook, first)],
+        "descendants": [_line(state, test) for test in descendants(state.notebook, first)],
     }
 
 
@@ -75,26 +72,3 @@ def _line(state: State, test: Experiment) -> dict[str, Any]:
         "verdict": test.verdict,
         "text": change_text(change["change"], change["edits"]),
     }
-
-
-def _ancestors(state: State, test: Experiment) -> Iterator[dict[str, Any]]:
-    """The keeps that led to the parent recipe, one step back each: the author's own, else the earliest of anyone."""
-    keeps = [maker for maker in state.notebook.experiments() if kept(maker.verdict)]
-    for _ in range(MAX_LINEAGE):
-        makers = [maker for maker in keeps if maker.candidate_id == test.parent_id and maker.moment < test.moment]
-        if not makers:
-            return
-        author = test.author
-        test = min(makers, key=lambda maker: (maker.author != author, maker.moment))
-        yield _line(state, test)
-
-
-def _descendants(state: State, found: Experiment) -> list[dict[str, Any]]:
-    children = [
-        test
-        for test in state.notebook.experiments()
-        if kept(test.verdict)
-        and test.result.replicates is None
-        and (found.record_id in test.result.inspired_by or test.parent_id == found.candidate_id)
-    ]
-    return [_line(state, child) for child in children[:MAX_LINEAGE]]

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from agent import entries
 from agent.entries import NO_TASK, Calibration, Entry, Profile, RecipeBody, Result
 from agent.evidence import Outcome
+from agent.frontier import own_frontier, swarm_frontier
 from agent.hypotheses import ideas, open_ideas, takeable
 from agent.insights import findings
+from agent.lineage import ancestors, descendants
+from agent.never import never_again
 from agent.notebook import Notebook
 from agent.packed import pack
 from gossip.identity import Identity
@@ -80,6 +83,11 @@ def views(book: Notebook) -> dict[str, object]:
         "profiles": [book.profile(author) for author in authors],
         "by_record": [book.discovery(e.record_id) for e in book.experiments()],
         "experiments": book.experiments(),
+        "keeps": book.keeps(),
+        "near": [book.near(e.candidate) for e in book.experiments()],
+        "frontier": (own_frontier(book), swarm_frontier(book)),
+        "lineage": [(ancestors(book, e), descendants(book, e)) for e in book.keeps()],
+        "never": never_again(book),
         "insights": book.insights(),
         "findings": findings(book),
         "ideas": ideas(book),
