@@ -20,6 +20,8 @@ from gossip.identity import IdentityError, load_or_create
 from gossip.log import SCHEMA_VERSION
 from gossip.network import now_ms
 from gossip.record import RecordError, parse, verify
+from node.config import load_config
+from node.configfile import ConfigError
 from node.events import count
 from node.finding import Case, Finding
 from node.membership import MembershipError, load_membership
@@ -72,6 +74,17 @@ def files_finding(allowed: int) -> Finding:
     text = f"a process may open {allowed} files and sockets; a well-connected node needs more"
     status = "warning" if allowed >= TOO_FEW_FILES else "failed"
     return Finding("limits", status, text, "raise the limit in the shell that starts the node", "ulimit -n 4096", data)  # type: ignore[arg-type]
+
+
+def settings(case: Case) -> Iterator[Finding]:
+    """What was set for good, in config.toml and the environment."""
+    try:
+        said = load_config(case.home, os.environ, {}).sources
+    except ConfigError as error:
+        yield Finding("settings", "failed", str(error), "mend what is named", "arnode config show")
+        return
+    text = f"{count(len(said), 'setting')} said: {', '.join(sorted(said))}" if said else "all at their defaults"
+    yield Finding("settings", "ok", text, data={"sources": dict(said)})
 
 
 def folder(case: Case) -> Iterator[Finding]:

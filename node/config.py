@@ -159,8 +159,7 @@ def load_config(
     Raises ConfigError, which names every value that is wrong, with file and line.
     """
     said: dict[str, Given] = {}
-    if home.config.exists():
-        said |= read_file(home.config, SECTIONS, _secrets())
+    said |= read_file(home.config, SECTIONS, _secrets(), optional=True)
     if chosen is not None:
         said |= read_file(profile_file(chosen), SECTIONS, _secrets())
     said |= _from_environment(environment)

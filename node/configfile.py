@@ -31,15 +31,19 @@ def profile_file(chosen: str) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def read_file(path: Path, sections: Collection[str], secrets: Collection[str]) -> dict[str, Given]:
+def read_file(
+    path: Path, sections: Collection[str], secrets: Collection[str], *, optional: bool = False
+) -> dict[str, Given]:
     """What the file says, by key; a section's keys are `section.key`. Raises ConfigError.
 
-    secrets: keys that a file which others can read may not hold.
+    secrets: keys that a file which others can read may not hold. optional: one that is not there says nothing.
     """
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except OSError as error:
+        if optional and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return {}
         hint = f"; the profiles are {', '.join(PROFILES)}" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read {path}: {error.strerror}{hint}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

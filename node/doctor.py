@@ -32,6 +32,7 @@ CHECKS: Final[list[Check]] = [
     checkup.software,
     checkup.limits,
     checkup.folder,
+    checkup.settings,
     checkup.identity,
     checkup.disk,
     checkup.log,

@@ -167,7 +167,7 @@ def _listening(event: Event) -> Body:
     if event.data.get("private"):
         text.append("\n    or with the text that `arnode invite` prints on this one.\n")
     if event.data.get("url"):
-        text.append(f"\n    Figures of this node: {event.data['url']}/metrics\n", "dim")
+        text.append(f"\n    This node in a browser: {event.data['url']}\n")
     return Body("◉", "listening", "bold green", text)
 
 

@@ -58,6 +58,7 @@ def test_a_running_node_is_well_and_what_is_wrong_about_addresses_is_named(tmp_p
             "software": "ok",
             "limits": "ok",
             "folder": "ok",
+            "settings": "ok",
             "identity": "ok",
             "disk": "ok",
             "log": "ok",
@@ -143,6 +144,7 @@ def spoil_membership(home: Home) -> None:
         (lambda home: home.membership.write_text("{}"), "swarm", "failed", "can be read by others"),
         (spoil_membership, "swarm", "failed", "damaged"),
         (lambda home: home.book("main").write_text("{"), "peers", "warning", "corrupt"),
+        (lambda home: home.config.write_text("minuts = 1"), "settings", "failed", "config.toml:1: there is no setting"),
     ],
 )
 def test_a_broken_home_is_named_and_left_as_it_is(
