@@ -19,8 +19,10 @@ say in it, since a high d makes a judge rash.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self, TypeAlias
 
 PRIOR_DEGREES: Final = 3.0
@@ -28,6 +30,7 @@ OUTLIER: Final = 9.0
 PEER_RANGE: Final = 4.0
 PEER_DEGREES: Final = 6.0
 RECIPE_DEGREES: Final = {1: 0.2, 2: 0.4, 3: 0.2, 4: 0.2}  # d: how likely it is before any trial
+STEP: Final = 0.25  # of the logarithm of a variance
 SCALES: Final = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4)  # v, over the pooled variance
 
 Figure: TypeAlias = tuple[float, float]
@@ -111,23 +114,32 @@ def figure(spreads: Sequence[Spread], prior_sd: float) -> Figure:
 
 def recipe_degrees(spreads: Sequence[Spread], variance: float) -> int:
     """d, by the spreads of several recipes with that pooled variance (Smyth 2004)."""
-    seen = [(spread.variance / variance, spread.degrees) for spread in spreads if spread.variance > 0]
+    # rounded to STEP, which is little beside the chance in a sample variance, so that thousands are a few dozen
+    seen = Counter(
+        (round(math.log(spread.variance / variance) / STEP), spread.degrees)
+        for spread in spreads
+        if spread.variance > 0
+    )
 
     def likelihood(d: int) -> float:
-        return max(math.fsum(_log_density(ratio / scale, n, d) for ratio, n in seen) for scale in SCALES)
+        return max(
+            math.fsum(many * _log_density(math.exp(STEP * steps) / scale, n, d) for (steps, n), many in seen.items())
+            for scale in SCALES
+        )
 
     return max(RECIPE_DEGREES, key=lambda d: likelihood(d) + math.log(RECIPE_DEGREES[d]))
 
 
 def _log_density(ratio: float, n: int, d: int) -> float:
     """Logarithm of the density of log F with (n, d) degrees of freedom, where F = ratio."""
-    return (
-        math.lgamma((n + d) / 2)
-        - math.lgamma(n / 2)
-        - math.lgamma(d / 2)
-        + n / 2 * math.log(n * ratio / d)
-        - (n + d) / 2 * math.log1p(n * ratio / d)
-    )
+    share = n * ratio / d
+    return n / 2 * math.log(share) - (n + d) / 2 * math.log1p(share) - _log_beta(n, d)
+
+
+@lru_cache(maxsize=256)
+def _log_beta(n: int, d: int) -> float:
+    """Logarithm of the beta function of n / 2 and d / 2."""
+    return math.lgamma(n / 2) + math.lgamma(d / 2) - math.lgamma((n + d) / 2)
 
 
 def paired(noise: Noise, parent: Spread | None = None) -> PairedNoise:

@@ -7,8 +7,8 @@ where it was.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,8 @@ import trio
 
 from agent.complexity import complexity, is_simpler, price
 from agent.entries import BudgetBody, Pair, Result, Verdict, kept
-from agent.judge import MAX_SEEDS, ignores_seed, judge, smallest_worth
+from agent.judge import MAX_SEEDS, Judgement, ignores_seed, judge, smallest_worth
+from agent.noise import PairedNoise
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
 from gossip.supervise import alone
@@ -148,26 +149,10 @@ async def run_experiment(
         if candidate.status != "ok":
             verdict, reason = "crash", f"{candidate.status}: {candidate.reason}"
             break
-        before = complexity(task, plan.parent, parameters["parent"])
-        after = complexity(task, plan.candidate, parameters["candidate"])
-        values = [(p.parent, p.candidate) for p in pairs if p.parent is not None and p.candidate is not None]
-        judgement = judge(
-            [task.metric.improvement(*pair) for pair in values],
-            noise,
-            minimum=worth * price(before, after),
-            simpler=is_simpler(before, after),
-        )
+        judgement, reason = _judged(task, plan, pairs, noise, worth, parameters)
         effect, interval = judgement.effect, (judgement.low, judgement.high)
-        found = judgement.verdict
-        if found is not None and kept(found):
-            of_parent, of_candidate = zip(*values, strict=True)
-            seedless = ignores_seed(of_candidate, of_parent)
-            if seedless:
-                found, reason = "discard", SEEDLESS
-            elif seedless is None:
-                found = None
-        if found is not None:
-            verdict = found
+        if judgement.verdict is not None:
+            verdict = judgement.verdict
             break
 
     metrics = first.metrics if first else {}
@@ -198,6 +183,28 @@ async def run_experiment(
         inspired_by=list(plan.inspired_by),
         replicates=plan.replicates,
     )
+
+
+def _judged(
+    task: Task, plan: Plan, pairs: Sequence[Pair], noise: PairedNoise, worth: float, parameters: Mapping[str, int]
+) -> tuple[Judgement, str]:
+    """The judgement on these pairs, and the reason where it is not what the judge says of the improvements."""
+    before = complexity(task, plan.parent, parameters["parent"])
+    after = complexity(task, plan.candidate, parameters["candidate"])
+    values = [(p.parent, p.candidate) for p in pairs if p.parent is not None and p.candidate is not None]
+    judgement = judge(
+        [task.metric.improvement(*pair) for pair in values],
+        noise,
+        minimum=worth * price(before, after),
+        simpler=is_simpler(before, after),
+    )
+    if judgement.verdict is None or not kept(judgement.verdict):
+        return judgement, ""
+    of_parent, of_candidate = zip(*values, strict=True)
+    seedless = ignores_seed(of_candidate, of_parent)
+    if seedless is None:
+        return replace(judgement, verdict=None), ""
+    return (replace(judgement, verdict="discard"), SEEDLESS) if seedless else (judgement, "")
 
 
 async def _both(
