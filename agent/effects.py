@@ -78,6 +78,7 @@ class Tests:
 
     tallies: dict[Source, "Tally"] = field(default_factory=dict)
     crashes: dict[Source, "Crashes"] = field(default_factory=dict)
+    _sources: tuple[SourceEffect, ...] | None = None
 
     def add(self, test: Experiment) -> None:
         source = (test.author, test.result.device_class)
@@ -85,13 +86,20 @@ class Tests:
             self.crashes.setdefault(source, Crashes()).add(test)
         if test.effect is not None:
             self.tallies.setdefault(source, Tally()).add(test)
+            self._sources = None
+
+    def sources(self) -> tuple[SourceEffect, ...]:
+        """What each author saw on each device class, made anew after a test was added."""
+        if self._sources is None:
+            self._sources = tuple(tally.effect(*source) for source, tally in sorted(self.tallies.items()))
+        return self._sources
 
     def pool(self, noise: Noise, without: AbstractSet[bytes] = frozenset(), device: str | None = None) -> PooledEffect:
         """The pooled effect. without: authors who are not believed; device: only what was seen there."""
         sources = [
-            tally.effect(author, device_class)
-            for (author, device_class), tally in sorted(self.tallies.items())
-            if author not in without and device in (None, device_class)
+            source
+            for source in self.sources()
+            if source.author not in without and device in (None, source.device_class)
         ]
         crashes = sum(crashes.count for crashes in self.crashes.values())
         if not sources:

@@ -28,7 +28,7 @@ class Experiments:
         self._near: dict[Near, list[Experiment]] = defaultdict(list)
         self._keeps: list[Experiment] = []
         self._makers: dict[bytes, list[Experiment]] = defaultdict(list)
-        self._makers_on: dict[bytes, list[Experiment]] = defaultdict(list)
+        self._on_parent: dict[bytes, list[Experiment]] = defaultdict(list)
         self._tried_by_me: set[bytes] = set()
         self._tried: set[bytes] = set()
         self._own_keeps: dict[tuple[str, Scalar], Experiment] = {}
@@ -39,15 +39,21 @@ class Experiments:
         """File one, wherever in time it belongs."""
         self._by_id[test.record_id] = test
         alone = len(test.change) == 1 and not test.edits_code
-        lists = [self._ordered, self._by_author[test.author], self._near[near_class(self._task, test.candidate)]]
-        for tests in [*lists, *(self._alone[knob] for knob in test.change.knobs if alone)]:
+        lists = [
+            self._ordered,
+            self._by_author[test.author],
+            self._on_parent[test.parent_id],
+            self._near[near_class(self._task, test.candidate)],
+            *(self._alone[knob] for knob in test.change.knobs if alone),
+        ]
+        for tests in lists:
             insort(tests, test, key=_MOMENT)
         self._tried.add(test.candidate_id)
         self.device_classes.add(test.result.device_class)
         if test.author == self._me:
             self._tried_by_me.add(test.candidate_id)
         if kept(test.verdict):
-            for tests in (self._keeps, self._makers[test.candidate_id], self._makers_on[test.parent_id]):
+            for tests in (self._keeps, self._makers[test.candidate_id]):
                 insort(tests, test, key=_MOMENT)
             self.latest_keeps[test.author] = max(self.latest_keeps.get(test.author, test), test, key=_MOMENT)
             if test.author == self._me:
@@ -78,9 +84,9 @@ class Experiments:
         """The keeps whose candidate is that recipe (by id)."""
         return list(self._makers.get(recipe, ()))
 
-    def makers_on(self, recipe: bytes) -> list[Experiment]:
-        """The keeps whose parent is that recipe (by id)."""
-        return list(self._makers_on.get(recipe, ()))
+    def on_parent(self, recipe: bytes) -> list[Experiment]:
+        """Those whose parent is that recipe (by id)."""
+        return list(self._on_parent.get(recipe, ()))
 
     def near(self, recipe: Recipe) -> list[Experiment]:
         """Those of recipes that are as good as the same (`agent.cells`)."""

@@ -24,6 +24,6 @@ def ancestors(notebook: Notebook, test: Experiment) -> list[Experiment]:
 def descendants(notebook: Notebook, test: Experiment) -> list[Experiment]:
     """The finds that name it as their inspiration or build on its recipe, the earliest first; at most MOST."""
     named = [child for child in notebook.naming(test.record_id) if child.is_find]
-    built = [child for child in notebook.makers_on(test.candidate_id) if child.is_find]
+    built = [child for child in notebook.experiments_on_parent(test.candidate_id) if child.is_find]
     children = {child.record_id: child for child in (*named, *built)}
     return sorted(children.values(), key=lambda child: child.moment)[:MOST]

@@ -189,9 +189,9 @@ class Notebook:
         """The keeps that made a recipe (by id), by time and id."""
         return self._experiments.makers(recipe)
 
-    def makers_on(self, recipe: bytes) -> list[Experiment]:
-        """The keeps that a recipe (by id) was the parent of, by time and id."""
-        return self._experiments.makers_on(recipe)
+    def experiments_on_parent(self, recipe: bytes) -> list[Experiment]:
+        """The usable experiments on a parent (by id), by time and id."""
+        return self._experiments.on_parent(recipe)
 
     def latest_keeps(self) -> list[Experiment]:
         """What made each author's best recipe, by author."""

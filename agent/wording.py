@@ -24,7 +24,7 @@ def hypothesis(notebook: Notebook, change: Mapping[str, Scalar]) -> tuple[str, t
     if len(steps) > 1:
         return f"{', '.join(steps[:-1])} and {steps[-1]}: in case they help only together", ()
     ((name, new),) = change.items()
-    about = [e for e in notebook.experiments() if list(e.change.knobs) == [name] and not e.edits_code]
+    about = notebook.experiments_on(name)
     why, records = _why(notebook, notebook.task.knobs[name], current[name], new, about)
     return f"{steps[0]}: {why}", tuple(e.record_id for e in records[-INSPIRATIONS:])
 

@@ -138,11 +138,30 @@ def bodies(task: Task) -> dict[str, tuple[str, bytes, dict[str, Any]]]:
     budget = {"kind": "flops", "amount": 1000.0}
     return {
         "insight": ("insight", task.fingerprint, {"text": "hi"}),
-        "insight, all fields": ("insight", task.fingerprint, {"text": "width matters", "evidence": [OTHER]}),
+        "insight, all fields": (
+            "insight",
+            task.fingerprint,
+            {
+                "text": "WIDTH≈64 lowers val_loss by 0.1 (0.05 to 0.15) over 3 nodes",
+                "evidence": [OTHER],
+                "kind": "effect",
+                "about": {"WIDTH": 64, "RATE": None},
+                "effect": 0.1,
+                "interval": [0.05, 0.15],
+                "authors": 3,
+                "proposer": "rule",
+            },
+        ),
         "hypothesis": (
             "hypothesis",
             task.fingerprint,
-            {"text": "a wider one", "change": {"WIDTH": 64, "RATE": 0.25}, "evidence": [], "priority": 1.0},
+            {
+                "text": "a wider one",
+                "change": {"WIDTH": 64, "RATE": 0.25},
+                "evidence": [],
+                "priority": 1.0,
+                "proposer": "person",
+            },
         ),
         "calibration": (
             "calibration",
