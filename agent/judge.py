@@ -1,12 +1,12 @@
 """The verdict of an experiment, after every seed, with error rates that hold under such peeking.
 
 Candidate and parent run on the same seeds; each gives one improvement (positive is better). After each of at most
-`max_seeds` looks the questions are answered with a t statistic whose deviation is moderated: the noise known before the
+MAX_SEEDS looks the questions are answered with a t statistic whose deviation is moderated: the noise known before the
 experiment counts with its degrees of freedom, the experiment's own differences with theirs (Smyth 2004).
 
 - Certainly better? Keep once the lower bound of the improvement lies above zero and the effect is worth its price, on
   LEAST_SEEDS seeds or more: recipes of a high learning rate were measured to vary twenty times as much as others, and
-  one seed cannot tell. The bound is a one-sided t bound at level ERROR / max_seeds, so by the union bound at most ERROR
+  one seed cannot tell. The bound is a one-sided t bound at level ERROR / MAX_SEEDS, so by the union bound at most ERROR
   of the experiments without any effect are kept, however the looks depend on each other: the repeated confidence
   interval of Jennison and Turnbull (1989). `bench/judge.py` says what is kept where recipes are noisier than was known.
 - Nothing at all? Values that are the same to the last bit on LEAST_SEEDS seeds are no matter of noise.
@@ -65,41 +65,34 @@ def smallest_worth(noise: Noise) -> float:
     return WORTH * noise.sd
 
 
-def judge(
-    improvements: Sequence[float],
-    noise: PairedNoise,
-    *,
-    minimum: float,
-    simpler: bool = False,
-    max_seeds: int = MAX_SEEDS,
-) -> Judgement:
+def judge(improvements: Sequence[float], noise: PairedNoise, *, minimum: float, simpler: bool = False) -> Judgement:
     """Judge the improvements of the seeds run so far.
 
-    improvements: one per seed, 1 to max_seeds of them; noise: of one of them, known before the experiment;
+    improvements: one per seed, 1 to MAX_SEEDS of them; noise: of one of them, known before the experiment;
     minimum: the smallest improvement worth having, >= 0; simpler: whether the candidate is simpler than its parent.
     """
     k = len(improvements)
-    if not 1 <= k <= max_seeds:
-        raise ValueError(f"{k} improvements; the judge looks after each of 1 to {max_seeds} seeds")
+    if not 1 <= k <= MAX_SEEDS:
+        raise ValueError(f"{k} improvements; the judge looks after each of 1 to {MAX_SEEDS} seeds")
     mean = math.fsum(improvements) / k
     degrees = noise.degrees + k - 1
     squares = math.fsum((value - mean) ** 2 for value in improvements)
     sd = math.sqrt((noise.degrees * noise.sd**2 + squares) / degrees)
     error = sd / math.sqrt(k)
-    reach = quantile(1 - ERROR / max_seeds, degrees) * error
+    reach = quantile(1 - ERROR / MAX_SEEDS, degrees) * error
     effect = _shrunk(mean, error)
     verdict: Verdict | None
     if mean > reach and effect >= minimum:
         verdict = "keep" if k >= LEAST_SEEDS else None
     elif k >= LEAST_SEEDS and not any(improvements):
         verdict = "simpler" if simpler else "discard"
-    elif k < max_seeds and mean + _luck(sd, k, noise, max_seeds) >= _goal(sd, noise, minimum, simpler, max_seeds):
+    elif k < MAX_SEEDS and mean + _luck(sd, k, noise) >= _goal(sd, noise, minimum, simpler):
         verdict = None
     else:
         doubt = quantile(1 - DOUBT, degrees) * error
-        if k == max_seeds and simpler and mean - doubt > -minimum:
+        if k == MAX_SEEDS and simpler and mean - doubt > -minimum:
             verdict = "simpler"
-        elif k < max_seeds and not simpler:
+        elif k < MAX_SEEDS and not simpler:
             verdict = "discard"
         else:
             verdict = "discard" if mean + doubt < (0 if simpler else minimum) else "inconclusive"
@@ -118,15 +111,15 @@ def ignores_seed(candidate: Sequence[float], parent: Sequence[float]) -> bool | 
     return True if len(candidate) >= SAME_SEEDS else None
 
 
-def _luck(sd: float, k: int, noise: PairedNoise, max_seeds: int) -> float:
+def _luck(sd: float, k: int, noise: PairedNoise) -> float:
     """By how much the mean may yet rise until the last look, but for a chance of HOPE."""
-    return quantile(1 - HOPE, noise.degrees + k - 1) * sd * math.sqrt(1 / k - 1 / max_seeds)
+    return quantile(1 - HOPE, noise.degrees + k - 1) * sd * math.sqrt(1 / k - 1 / MAX_SEEDS)
 
 
-def _goal(sd: float, noise: PairedNoise, minimum: float, simpler: bool, max_seeds: int) -> float:
+def _goal(sd: float, noise: PairedNoise, minimum: float, simpler: bool) -> float:
     """The mean that would be kept at the last look, if the deviation stays as it is."""
-    level, worst = (DOUBT, -minimum) if simpler else (ERROR / max_seeds, 0.0)
-    reach = quantile(1 - level, noise.degrees + max_seeds - 1) * sd / math.sqrt(max_seeds)
+    level, worst = (DOUBT, -minimum) if simpler else (ERROR / MAX_SEEDS, 0.0)
+    reach = quantile(1 - level, noise.degrees + MAX_SEEDS - 1) * sd / math.sqrt(MAX_SEEDS)
     return worst + reach if simpler else max(reach, minimum)
 
 
