@@ -20,11 +20,9 @@ from node.home import Home
 from node.names import NameRefused, clean_alias, clean_swarm
 
 PREFIX: Final = "ARNODE_"
-NO_SETTINGS: Final = frozenset(
-    # what else of that prefix a node, a task's program run by hand, or the tests read
-    {"HOME", "INVITE", "SEED", "BUDGET", "BUDGET_KIND", "DEVICE", "THREADS", "DATA", "DOWNLOADS", "INTEROP"}
-    | {"SOAK_MINUTES"}
-)
+NEAR: Final = 0.8
+"""How much of a variable's name has to be a setting's to be taken for a mistake: others of that prefix have other readers."""
+
 MASK: Final = "***"
 
 
@@ -237,11 +235,11 @@ def _secrets() -> frozenset[str]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
-    """What the variables say; an empty one says nothing. One that is no key's stays as `ARNODE_…` to be refused."""
+    """What the variables say; an empty one says nothing. A mistake keeps its whole name, which is no key, to be refused."""
     keys = {variable(key): key for key in SETTINGS}
     found: dict[str, Given] = {}
     for name, text in environment.items():
-        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in NO_SETTINGS or not text:
+        if not name.startswith(PREFIX) or not text or not (name in keys or _near(name)):
             continue
         key = keys.get(name, name)
         several = key in SETTINGS and get_origin(SETTINGS[key].annotation) is tuple
@@ -249,12 +247,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
     return found
 
 
+def _near(name: str) -> str | None:
+    """The variable that was probably meant by one that is no setting's."""
+    known = [variable(key).removeprefix(PREFIX) for key in SETTINGS]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1, cutoff=NEAR)
+    return PREFIX + near[0] if near else None
+
+
 def _unknown(key: str) -> str:
     if key in SECTIONS:
         return f"{key} is a section: write [{key}], and below it its keys"
-    known = [variable(one) for one in SETTINGS] if key.startswith(PREFIX) else list(SETTINGS)
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "`arnode config show` lists them all"
+    near = _near(key) if key.startswith(PREFIX) else next(iter(difflib.get_close_matches(key, SETTINGS, n=1)), None)
+    hint = f"did you mean {near}?" if near else "`arnode config show` lists them all"
     return f"there is no setting {key}; {hint}"
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from configs import __file__ as configs
 from node.cli import app
-from node.config import NO_SETTINGS, SETTINGS, Config, as_environment, load_config, template, value_of, variable
+from node.config import SETTINGS, Config, as_environment, load_config, template, value_of, variable
 from node.configfile import PROFILES, ConfigError, profile_file, read_file
 from node.home import Home, open_home
 from trainer.task import load_task
@@ -117,7 +117,8 @@ def test_what_is_wrong_elsewhere_is_named_too(home: Home) -> None:
 
 
 def test_variables_of_other_purposes_and_empty_ones_say_nothing(home: Home) -> None:
-    variables = {f"ARNODE_{name}": "1" for name in NO_SETTINGS} | {"ARNODE_MINUTES": ""}
+    others = "HOME INVITE SEED BUDGET BUDGET_KIND DEVICE THREADS DATA DOWNLOADS INTEROP BROWSER SOAK_MINUTES SOAK_SEED"
+    variables = {f"ARNODE_{name}": "1" for name in others.split()} | {"ARNODE_MINUTES": ""}
     assert load_config(home, variables, {}).sources == {}
 
 
