@@ -21,9 +21,7 @@ from node.names import NameRefused, clean_alias, clean_swarm
 
 PREFIX: Final = "ARNODE_"
 NEAR: Final = 0.8
-"""How much of a variable's name has to be a setting's to be taken for a mistake: others of that prefix have other readers."""
-
-MASK: Final = "***"
+"""How much of a variable's name has to be a setting's to be taken for a mistake; others may use the prefix too."""
 
 
 def _swarm(text: str) -> str:
@@ -184,58 +182,12 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
-def as_environment(loaded: Loaded, keys: Iterable[str]) -> dict[str, str]:
-    """Variables that say to another node what was said here, of those keys. Secrets are in them."""
-    return {variable(key): _in_words(value_of(loaded.config, key)) for key in keys if key in loaded.sources}
-
-
-def shown(value: object) -> str:
-    """A value as a person reads it: a secret is masked."""
-    return MASK if isinstance(value, SecretStr) else "–" if value in (None, ()) else _in_words(value)
-
-
-def template() -> str:
-    """A file that names every setting with its meaning, all commented out."""
-    parts = [
-        "# Settings of this node; what is commented out is at its default. `arnode config show` tells what applies.\n"
-    ]
-    section = ""
-    for key, field in SETTINGS.items():
-        here, _, name = key.rpartition(".")
-        if here != section:
-            section = here
-            parts.append(f"[{section}]\n")
-        parts.append(f"# {field.description}\n# {name} = {_example(field)}\n")
-    return "\n".join(parts)
-
-
-def _example(field: FieldInfo) -> str:
-    """A value in TOML: the default, or an empty one of the type where there is none."""
-    if isinstance(field.default, bool):
-        return str(field.default).lower()
-    if isinstance(field.default, (int, float)):
-        return str(field.default)
-    if field.default == ():
-        return "[]"
-    if field.default is None and ("int" in str(field.annotation) or "float" in str(field.annotation)):
-        return "0"
-    return f'"{field.default or ""}"'
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, bool):
-        return str(value).lower()
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _secrets() -> frozenset[str]:
     return frozenset(key for key, field in SETTINGS.items() if "SecretStr" in str(field.annotation))
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
-    """What the variables say; an empty one says nothing. A mistake keeps its whole name, which is no key, to be refused."""
+    """What the variables say; an empty one says nothing. A mistake stays under its own name, to be refused."""
     keys = {variable(key): key for key in SETTINGS}
     found: dict[str, Given] = {}
     for name, text in environment.items():

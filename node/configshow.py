@@ -18,7 +18,8 @@ config_app: Final = typer.Typer(no_args_is_help=True, help="Show the settings an
 @config_app.command("show")
 def config_show(context: typer.Context, config: ConfigOption = None, json: Json = False) -> None:
     """Show every setting, its value, and where that came from. Secrets are masked."""
-    from node.config import SETTINGS, load_config, shown, value_of
+    from node.config import SETTINGS, load_config, value_of
+    from node.configtext import shown
 
     home = home_of(context)
     loaded = load_config(home, os.environ, {}, config)
@@ -46,8 +47,8 @@ def config_show(context: typer.Context, config: ConfigOption = None, json: Json 
 def config_init(context: typer.Context) -> None:
     """Write a config.toml that names every setting, all of them left at their defaults. Nothing is overwritten."""
     from gossip.private_file import PrivateFileError, write_private
-    from node.config import template
     from node.configfile import ConfigError
+    from node.configtext import template
 
     path = home_of(context).config
     try:
@@ -62,7 +63,8 @@ def config_init(context: typer.Context) -> None:
 def _plain(loaded: "Loaded", key: str) -> object:
     from pydantic import SecretStr
 
-    from node.config import MASK, value_of
+    from node.config import value_of
+    from node.configtext import MASK
 
     value = value_of(loaded.config, key)
     return (

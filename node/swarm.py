@@ -24,7 +24,8 @@ from agent.notebook import Notebook
 from gossip.log import Log
 from gossip.network import now_ms
 from gossip.supervise import alone
-from node.config import SETTINGS, Loaded, as_environment, variable
+from node.config import SETTINGS, Loaded, variable
+from node.configtext import as_environment
 from node.events import Event, count, from_json
 from node.feed import Feed
 from node.home import Home, open_home

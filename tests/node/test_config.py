@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from configs import __file__ as configs
 from node.cli import app
-from node.config import SETTINGS, Config, as_environment, load_config, template, value_of, variable
+from node.config import SETTINGS, Config, load_config, value_of, variable
 from node.configfile import PROFILES, ConfigError, profile_file, read_file
+from node.configtext import as_environment, template
 from node.home import Home, open_home
 from trainer.task import load_task
 
