@@ -39,7 +39,7 @@ def _example(field: FieldInfo) -> str:
         return str(field.default)
     if field.default == ():
         return "[]"
-    if field.default is None and ("int" in str(field.annotation) or "float" in str(field.annotation)):
+    if field.annotation in (int | None, float | None):
         return "0"
     return f'"{field.default or ""}"'
 
