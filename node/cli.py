@@ -230,9 +230,18 @@ def doctor(
         ),
     ] = None,
     swarm_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of a private swarm.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A language model (default: the one in config.toml, if any).")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Where the model is served.")] = None,
+    ask_model: Annotated[
+        bool, typer.Option("--ask-model", help="Ask the model something small, which may cost a fraction of a cent.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find out what is wrong with this node, its network and this machine, and what to do about it."""
+    from dataclasses import replace
+
     try:
         from gossip.swarmkey import read_swarm_key
         from node.doctor import case_of, examine, show_findings
@@ -245,6 +254,7 @@ def doctor(
     name = clean_swarm(swarm) if swarm else None
     key = read_swarm_key(swarm_key) if swarm_key else None
     case = case_of(locate_home(context.obj), name, bootstrap or (), key)
+    case = replace(case, llm={"llm.model": model, "llm.base_url": base_url}, ask_model=ask_model)
     raise typer.Exit(0 if show_findings(examine(case), json=json) else 1)
 
 

@@ -23,6 +23,7 @@ from node import checkup, reachability, walls
 from node.events import printable
 from node.finding import Case, Finding
 from node.home import Home
+from node.llm.checkup import model
 from node.membership import Membership, MembershipError, load_membership
 from node.running import running_node
 
@@ -39,6 +40,7 @@ CHECKS: Final[list[Check]] = [
     checkup.membership,
     checkup.book,
     walls.sandbox,
+    model,
     reachability.running,
     reachability.network,
 ]

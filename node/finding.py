@@ -27,7 +27,8 @@ class Finding:
 class Case:
     """What is examined.
 
-    bootstrap: addresses that a person gave; remembered: of peers that were met; running: the node that runs here.
+    bootstrap: addresses that a person gave; remembered: of peers that were met; running: the node that runs here. llm:
+    flags about a language model, by setting; ask_model: whether to ask it something small.
     """
 
     home: Home
@@ -36,3 +37,5 @@ class Case:
     remembered: tuple[str, ...] = ()
     key: SwarmKey | None = None
     running: Running | None = None
+    llm: Mapping[str, object] = field(default_factory=dict)
+    ask_model: bool = False

@@ -14,6 +14,7 @@ from agent.notebook import Notebook
 from agent.proposal import Proposal
 from trainer import knobs as constants
 from trainer.errors import TrainerError
+from trainer.knobs import Scalar
 from trainer.output import clean
 from trainer.recipe import Recipe, change_between, materialise
 from trainer.task import Task
@@ -37,7 +38,8 @@ def proposal_of(
     best = notebook.best()
     try:
         edits = _edited(task, materialise(task, best), draft.edits)
-        candidate = notebook.on_best(draft.knobs, edits)
+        knobs = {name: _typed(task, name, value) for name, value in draft.knobs.items()}
+        candidate = notebook.on_best(knobs, edits)
         materialise(task, candidate)
         change = change_between(task, best, candidate)
     except TrainerError as error:
@@ -48,10 +50,20 @@ def proposal_of(
         raise BadAnswer(f"exactly this was tried already{_verdict(notebook, candidate)}: propose something else")
     if claim_of(change) in [dict(claim) for claim in around.avoid]:
         raise BadAnswer("a peer is testing exactly this just now: propose something else")
-    knobs = {name: candidate.knobs.get(name, task.knobs[name].default) for name in draft.knobs}
+    set_to = {name: candidate.knobs.get(name, task.knobs[name].default) for name in knobs}
     known = draft.idea is not None and 1 <= draft.idea <= len(around.ideas)
     inspired_by = (around.ideas[draft.idea - 1].record_id,) if draft.idea and known else ()
-    return Proposal(knobs, _hypothesis(draft), proposer, inspired_by, edits)
+    return Proposal(set_to, _hypothesis(draft), proposer, inspired_by, edits)
+
+
+def _typed(task: Task, name: str, value: Scalar) -> Scalar:
+    """A number in the knob's own type: many who write JSON take 4 and 4.0 for the same."""
+    knob = task.knobs.get(name)
+    if knob is None or isinstance(value, bool | str):
+        return value
+    if knob.type == "choice":
+        return next((choice for choice in knob.choices if not isinstance(choice, bool) and choice == value), value)
+    return int(value) if knob.type == "int" and value == int(value) else value
 
 
 def _edited(task: Task, program: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:

@@ -89,7 +89,7 @@ class Caller:
         known = self._known(name, provider)
         self._most_tokens = known.get("max_output_tokens")
         price = known.get("input_cost_per_token"), known.get("output_cost_per_token")
-        if provider in FREE:
+        if provider in FREE and not self._where["base_url"]:
             price = 0.0, 0.0
         elif not any(price):  # two of nothing is how the list says that it does not know
             price = None, None

@@ -6,7 +6,7 @@ full, since it may have been charged.
 
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ import trio
 
 from agent.llm.prompt import Message
 from node.config import Llm
-from node.llm.process import CallFailed, Reply, open_caller
+from node.llm.process import CallerProcess, CallFailed, Reply
 from node.llm.spending import Budget, Spending, Spent
 from node.llm.terms import Address, Terms, check_terms
 
@@ -92,13 +92,22 @@ async def open_model(wanted: Llm, ledger: Path) -> AsyncIterator[Model | None]:
     if wanted.model is None:
         yield None
         return
-    key = wanted.api_key.get_secret_value() if wanted.api_key else None
-    address = Address(wanted.model, wanted.base_url, key)
-    budget = Budget(wanted.budget_usd, wanted.budget_usd_day, wanted.budget_tokens, wanted.budget_tokens_day)
-    async with open_caller(address) as caller:
+    address, budget = address_of(wanted), budget_of(wanted)
+    async with aclosing(CallerProcess(address)) as caller:
         terms = await caller.describe()
         check_terms(address, terms, budget)
         yield Model(wanted.model, caller, terms, Spending(ledger, budget), seconds=wanted.seconds)
+
+
+def address_of(wanted: Llm) -> Address:
+    """Which model it is, and where."""
+    assert wanted.model is not None
+    return Address(wanted.model, wanted.base_url, wanted.api_key.get_secret_value() if wanted.api_key else None)
+
+
+def budget_of(wanted: Llm) -> Budget:
+    """What may be spent on it."""
+    return Budget(wanted.budget_usd, wanted.budget_usd_day, wanted.budget_tokens, wanted.budget_tokens_day)
 
 
 _off = trio.to_thread.run_sync  # the disk may be slow, and gossip waits for nothing

@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,11 +41,10 @@ class CallFailed(Exception):
 
 
 class CallerProcess:
-    """One model's caller. Not for two calls at once. command: what is started."""
+    """One model's caller, started when it is first asked. Not for two calls at once."""
 
-    def __init__(self, address: Address, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
-        self._command = command
         self._process: trio.Process | None = None
         self._rest = b""
 
@@ -102,7 +100,7 @@ class CallerProcess:
         self._rest = b""
         # a session of its own: Ctrl-C ends the node first, which then ends this
         return await trio.lowlevel.open_process(
-            self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
+            COMMAND, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
         )
 
     async def _answer(self, request: Mapping[str, Any]) -> Any:
@@ -121,16 +119,6 @@ class CallerProcess:
             self._rest += chunk
         line, _, self._rest = self._rest.partition(b"\n")
         return line
-
-
-@asynccontextmanager
-async def open_caller(address: Address) -> AsyncIterator[CallerProcess]:
-    """A caller that is started when it is first asked, and ended with the block."""
-    caller = CallerProcess(address)
-    try:
-        yield caller
-    finally:
-        await caller.aclose()
 
 
 def seconds_in(header: object) -> float | None:

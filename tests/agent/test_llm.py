@@ -156,6 +156,12 @@ def test_knobs_and_edits_become_one_proposal_on_the_best_program() -> None:
     assert (made.hypothesis, made.proposer) == ("smaller steps settle (expects +0.02)", "some/model")
 
 
+@pytest.mark.parametrize(("said", "meant"), [(4.0, 4), (4, 4)])
+def test_a_whole_number_may_be_written_as_json_writes_it(said: float, meant: int) -> None:
+    made = proposal_of(read_answer(idea(knobs={"DEPTH": said}), Draft), notebook(), TASK, around=HERE, proposer="m")
+    assert (made.change["DEPTH"], type(made.change["DEPTH"])) == (meant, int)
+
+
 def test_edits_are_not_taken_where_they_cannot_run() -> None:
     read = read_answer(idea(**edit("DEPTH = 3", "DEPTH = 3 + 0")), Draft)
     with pytest.raises(BadAnswer, match="knobs only: no sandbox"):

@@ -63,6 +63,7 @@ def test_a_running_node_is_well_and_what_is_wrong_about_addresses_is_named(tmp_p
             "disk": "ok",
             "log": "ok",
             "swarm": "ok",
+            "model": "ok",
             "sandbox": "ok" if shutil.which("bwrap") else "warning",
             "node": "warning",  # without a peer
             "bootstrap": "ok",
