@@ -147,6 +147,19 @@ def feed(
 
 
 @app.command()
+def watch(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The local server of a node (default: the one that runs here).")
+    ] = None,
+) -> None:
+    """Watch a running node full screen: feed, board, progress, knobs, trial, peers."""
+    from node.watch.app import watch as show_screen
+
+    show_screen(home_of(context), url)
+
+
+@app.command()
 def board(context: typer.Context, task: TaskOption = None, json: Json = False) -> None:
     """Show who has found what: the best recipe of each node, and the discoveries."""
     from node.look import show_board

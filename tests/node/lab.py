@@ -10,7 +10,7 @@ from textwrap import dedent
 
 from agent.entries import BudgetBody, Entry, Pair, Profile, Result, Verdict, write
 from agent.packed import edits_body, recipe_body
-from gossip.identity import Identity, load_or_create
+from gossip.identity import Identity, load_or_create, plain_pem
 from gossip.log import Log
 from gossip.record import Record
 from node.home import Home, open_home, remember_task
@@ -150,11 +150,14 @@ class Lab:
 
 
 @contextlib.contextmanager
-def open_lab(tmp_path: Path) -> Iterator[Lab]:
-    """A lab in two folders below tmp_path: `home` and `toy`."""
+def open_lab(tmp_path: Path, me: Identity | None = None) -> Iterator[Lab]:
+    """A lab in two folders below tmp_path: `home` and `toy`. me: who this node is, if it matters."""
     folder = make_task(tmp_path / "toy")
     home = open_home(tmp_path / "home")
     remember_task(home, str(folder))
+    if me is not None:
+        home.identity.touch(mode=0o600)
+        home.identity.write_bytes(plain_pem(me))
     with Log(home.log) as log:
         yield Lab(home, folder, load_task(folder), load_or_create(home.identity), log)
 

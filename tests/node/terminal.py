@@ -44,6 +44,10 @@ class Terminal:
         """Type a line."""
         os.write(self._line, text.encode() + b"\n")
 
+    def press(self, key: str) -> None:
+        """Press a key, without return."""
+        os.write(self._line, key.encode())
+
     def resize(self, columns: int, rows: int = 24) -> None:
         """Make the terminal another size, as when its window is dragged."""
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
