@@ -7,6 +7,7 @@ presences; that claim ends by itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from agent.claims import Claim
@@ -14,10 +15,12 @@ from agent.discoveries import BELIEVED
 from agent.entries import Hypothesis, Verdict, kept
 from agent.evidence import Experiment, Moment
 from agent.notebook import Notebook
+from agent.said import ToldHypothesis
 from trainer.errors import TrainerError
 
 UNCLEAR: Final = 3  # inconclusive answers, after which another test would hardly tell more
 OF_ONE_AUTHOR: Final = 20  # open ones that count: the newest
+LOOKED_AT: Final = 100  # of one author, the newest: whoever says thousands is not read through
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Idea:
 def ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
     """Every hypothesis with its answers and who is at it, by time and id. claims: what peers announced."""
     live = [claim for claim in claims if claim.expires_ms > now_ms]
-    return [_idea(notebook, told.moment, told.author, told.hypothesis, live) for told in notebook.hypotheses()]
+    return [_idea(notebook, told, live) for told in notebook.hypotheses()]
 
 
 def open_ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
@@ -58,11 +61,14 @@ def open_ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int 
     The promise is the priority times the author's credibility; of equal ones the best founded, then the oldest, is
     first. Of each author the newest OF_ONE_AUTHOR count, so that nobody fills the list.
     """
-    waiting = [idea for idea in ideas(notebook, claims=claims, now_ms=now_ms) if idea.is_open]
-    newest: dict[bytes, list[Idea]] = {}
-    for idea in reversed(waiting):
-        newest.setdefault(idea.author, []).append(idea)
-    counted = [idea for theirs in newest.values() for idea in theirs[:OF_ONE_AUTHOR]]
+    live = [claim for claim in claims if claim.expires_ms > now_ms]
+    by_author: dict[bytes, list[ToldHypothesis]] = {}
+    for told in notebook.hypotheses():
+        by_author.setdefault(told.author, []).append(told)
+    counted: list[Idea] = []
+    for theirs in by_author.values():
+        looked_at = (_idea(notebook, told, live) for told in reversed(theirs[-LOOKED_AT:]))
+        counted += islice((idea for idea in looked_at if idea.is_open), OF_ONE_AUTHOR)
     return sorted(
         counted, key=lambda idea: (not is_of_own_person(notebook, idea), -_promise(notebook, idea), *_rank(idea))
     )
@@ -80,7 +86,8 @@ def takeable(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 
     ]
 
 
-def _idea(notebook: Notebook, moment: Moment, author: bytes, hypothesis: Hypothesis, live: Sequence[Claim]) -> Idea:
+def _idea(notebook: Notebook, told: ToldHypothesis, live: Sequence[Claim]) -> Idea:
+    moment, hypothesis = told.moment, told.hypothesis
     tests = [test for test in notebook.naming(moment[1]) if _tests(test, hypothesis)]
     answers = tuple(Answer(test.record_id, test.author, test.verdict, test.effect) for test in tests)
     believed = [a for a in answers if a.author == notebook.me or notebook.credibility(a.author) >= BELIEVED]
@@ -91,7 +98,7 @@ def _idea(notebook: Notebook, moment: Moment, author: bytes, hypothesis: Hypothe
         for claim in sorted(live, key=lambda claim: claim.author)
         if claim.hypothesis == moment[1] or (change and claim.change.items() == change)
     )
-    return Idea(moment, author, hypothesis, answers, claimed_by, not clear and len(believed) < UNCLEAR)
+    return Idea(moment, told.author, hypothesis, answers, claimed_by, not clear and len(believed) < UNCLEAR)
 
 
 def _tests(test: Experiment, hypothesis: Hypothesis) -> bool:

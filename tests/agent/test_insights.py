@@ -147,7 +147,7 @@ def test_a_false_insight_does_not_silence_the_true_one() -> None:
     assert findings(notebook(*records, write(EVE, false))) == [found]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32))
 def test_findings_published_one_after_another_come_to_an_end(seed: int) -> None:
     records = list(many_records())

@@ -70,7 +70,7 @@ def test_a_promising_value_whose_interval_holds_zero_is_worth_another_test() -> 
     assert [one for one in suggestions(notebook(*records, *clear)) if "not certain" in one.text] == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.permutations(range(len(many_records()))))
 def test_suggestions_come_to_an_end_and_no_order_matters(order: list[int]) -> None:
     records = many_records()
