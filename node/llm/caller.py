@@ -169,7 +169,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _secrets(environment: Mapping[str, str], api_key: str | None) -> list[str]:
     """What must not be repeated: the key, and every variable whose name says that it is one."""
-    named = [value for name, value in environment.items() if any(word in name.upper() for word in SECRET_WORDS)]
+    named = [
+        value
+        for name, value in environment.items()
+        if any(word in name.upper() for word in SECRET_WORDS) and not value.isdecimal()  # as a budget of tokens is
+    ]
     return sorted({s for s in (*named, api_key or "") if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
 
 

@@ -15,7 +15,7 @@ Filter = Literal["all", "findings", "own", "ideas", "failures"]
 FILTERS: Final = get_args(Filter)
 MAX_PAGE: Final = 200
 SCANNED: Final = 2000
-TOLD: Final = frozenset({"trouble", "stopped", "confirmed", "note", "listening"})
+TOLD: Final = frozenset({"trouble", "stopped", "confirmed", "model", "note", "listening"})
 END_MS: Final = 1 << 62
 
 Place: TypeAlias = tuple[int, bytes]

@@ -105,6 +105,7 @@ def test_an_idea_is_found_in_whatever_stands_around_it(text: str) -> None:
         ("{" * 100_000, "no complete JSON object"),
         ('{"a":' * 30_000, "no complete JSON object"),
     ],
+    ids=["empty", "prose", "cut off", "no hypothesis", "a list", "no list", "infinite", "long", "braces", "deep"],
 )
 def test_an_answer_that_is_no_idea_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(BadAnswer, match=why):
@@ -137,6 +138,7 @@ def edit(search: str, replace: str, file: str = "train.py") -> dict[str, object]
             "a record carries at",
         ),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_an_idea_that_cannot_be_tested_is_refused_with_the_exact_reason(fields: dict[str, object], why: str) -> None:
     book = notebook((result({"DEPTH": 4}, "discard"), PEER))

@@ -16,7 +16,7 @@ export async function get(path) {
   return body;
 }
 
-const KINDS = ["result", "calibration", "hypothesis", "insight", "profile", "confirmed", "trial", "peer", "sync", "note", "trouble", "listening", "stopped"];
+const KINDS = ["result", "calibration", "hypothesis", "insight", "profile", "model", "confirmed", "trial", "peer", "sync", "note", "trouble", "listening", "stopped"];
 const AGAIN_MS = 3000;
 
 /** Listen to the node for as long as the page is open. hears: event(data), nudge(kind), up(), down(). */

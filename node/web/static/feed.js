@@ -28,6 +28,7 @@ function words(event) {
     case "insight": return ["!", "insight", "accent", text(event.text), []];
     case "profile": return ["☺", "hello", "faint", text(event.device), []];
     case "confirmed": return ["★", "confirmed", "gold", text(changeText(event.change, event.edits)), [`kept by ${count(event.keepers, "node")}`]];
+    case "model": return ["✎", "model", "faint", text(`asked ${event.model}: ${count(event.tokens, "token")}${event.total.usd ? `, $${event.usd.toFixed(4)}; today $${event.today.usd.toFixed(4)}` : ""}`), []];
     case "note": return ["i", "note", "faint", text(event.text), []];
     case "trouble": return ["⚠", "trouble", "warn", text(`${event.what}: ${event.why}`), []];
     case "stopped": return ["■", "stopped", "ink", text(event.text), []];
