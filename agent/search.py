@@ -1,55 +1,37 @@
-"""The proposer that needs no model: one change to the own best recipe, chosen by what the whole swarm has tried.
+"""The proposer that needs no model: a change to the own best recipe, by what the whole swarm has measured.
 
-Which knob is a draw: its weight is the device class's prior times how much is left to find there, by everybody's
-experiments. What was seen on another recipe counts less the more knobs and files that recipe differs by, since effects
-depend on the rest. Which value: for a choice, a draw by the chance that it improves; for a number, a step from where
-the recipe stands, or what Optuna finds promising (`sampler`). Nobody's recipe is tried twice.
+All experiments together say what each knob's values may bring (`belief`). From that one possible truth is drawn, and
+the change takes what would be best there: a knob, or the two or three best. So promising and unknown values are tried
+in the measure in which they may still be the best, and nodes that know the same try different things. Evidence from
+another recipe is blurred the more knobs and files that recipe differs by, since effects depend on the rest.
+
+No recipe is tried twice by anybody, and of near-duplicates no more than SIMILAR.
 """
 
-import math
 import random
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agent.entries import kept
+from agent.belief import PLACES, Step, draw, place
+from agent.evidence import Experiment
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
-from agent.sampler import Move, heights, options, sample
-from agent.span import Span
+from agent.span import Span, options
 from agent.wording import hypothesis
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, values
 from trainer.task import Knob, Task
 
-HOW_MANY: Final = {1: 0.8, 2: 0.15, 3: 0.05}  # knobs in one change, and how often
-DRAWS: Final = 150
-ENOUGH_FOR_TPE: Final = 4  # tried values
-STEPPING: Final = 0.3  # share of steps even then
-STEPS: Final = (0.05, 0.12, 0.25, 0.5)  # of the span, give or take 40 %
-UNTRIED: Final = 0.5  # chance that an untried value improves; optimism pays, since a trial is cheap
-INTERACTION: Final = 2.0  # noise deviations by which one differing knob may move an effect
-FADING: Final = 0.8  # what a miss still counts for each differing knob
-INERT: Final = 8  # misses that an effect of exactly zero counts
-LEAST: Final = 1e-6
+HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and how often
+HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
+DRAWS: Final = 60
+MOST: Final = 300  # experiments that are looked at, those on the most similar recipes
+INTERACTION: Final = 2.0  # deviations by which one differing knob may move an effect
+BOLDNESS: Final = 4.0  # by which evidence is blurred further
+CRASH: Final = -15.0  # deviations that a crash counts as
+EXACT: Final = 1e-4  # variance of an effect of exactly zero: on that recipe the program never reads the knob
+SIMILAR: Final = 3
 CLAIMED: Final = 0.1
-NEAR: Final = 0.02  # of the span
-
-
-@dataclass(frozen=True)
-class Tried:
-    """An experiment on one knob. distance: on how many other knobs and files its parent differs from the own best."""
-
-    move: Move
-    distance: int
-    kept: bool
-
-    @property
-    def inert(self) -> bool:
-        """Not the least effect, to the last bit: on that recipe the program never reads the knob."""
-        return self.move.effect == 0.0
 
 
 class Search:
@@ -58,113 +40,94 @@ class Search:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
 
-    def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
-        """One change on the own best recipe that nobody tried or, as `avoid` says, is trying. Raises NothingLeft."""
-        current = values(task, notebook.best())
-        tests = _tests(notebook)
+    def propose(
+        self,
+        notebook: Notebook,
+        task: Task,
+        *,
+        avoid: Sequence[Mapping[str, Scalar]] = (),
+        start: Recipe | None = None,
+        bold: bool = False,
+    ) -> Proposal:
+        """A change of the own best recipe that nobody tried or, as `avoid` says, is trying. Raises NothingLeft.
+
+        start: the recipe that ideas start from, the own best by default; the change is against the own best all the
+        same. bold: more knobs at once, and less trust in what was measured.
+        """
+        best = values(task, notebook.best())
+        origin = start or notebook.best()
+        current = values(task, origin)
+        steps = _steps(notebook, task, origin, BOLDNESS if bold else 1.0)
         taken = {frozenset(change.items()) for change in avoid}
         taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
-        noise = notebook.noise().sd
-        chances = {name: _chances(knob, current[name], tests[name], noise) for name, knob in task.knobs.items()}
-        weights = {
-            name: knob.weight(notebook.device_class) * _left(chances[name], tests[name])
-            for name, knob in task.knobs.items()
-            if chances[name] or Span.of(knob)
-        }
         claimed = {name for change in avoid for name in change}
-        weights |= {name: weights[name] * CLAIMED for name in claimed & weights.keys()}
-        for draw in range(DRAWS):
-            # where single changes are used up, more knobs at once
-            many = self._rng.choices(list(HOW_MANY), list(HOW_MANY.values()))[0] + draw // (DRAWS // 3)
-            change = {
-                name: self._value(task.knobs[name], current[name], tests[name], chances[name])
-                for name in self._knobs(weights, min(many, len(weights)))
-            }
-            change = {name: value for name, value in change.items() if value != current[name]}
+        how_many = HOW_MANY_BOLD if bold else HOW_MANY
+        for attempt in range(DRAWS):
+            drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32))
+            # where the best are used up, more knobs at once
+            many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
+            moved = self._best_of(task, drawn, current, claimed, many)
+            change = {name: value for name, value in {**current, **moved}.items() if value != best[name]}
             if not change or frozenset(change.items()) in taken:
                 continue
-            if notebook.was_tried(notebook.on_best(change), by_anyone=True):
-                continue
-            if draw < DRAWS / 2 and all(_is_near(task.knobs[n], v, current[n], tests[n]) for n, v in change.items()):
+            candidate = notebook.on_best(change)
+            if notebook.was_tried(candidate, by_anyone=True) or len(notebook.near(candidate)) >= SIMILAR:
                 continue
             why, inspired_by = hypothesis(notebook, change)
             return Proposal(change, why, "search", inspired_by)
         raise NothingLeft(f"no untried recipe found in {DRAWS} draws: widen the knobs of {task.name}, or stop here")
 
-    def _knobs(self, weights: Mapping[str, float], many: int) -> list[str]:
-        # the largest of u^(1/w) are a weighted draw without replacement (Efraimidis and Spirakis 2006)
-        keys = {name: math.log(1 - self._rng.random()) / weight for name, weight in weights.items()}
-        return sorted(keys, key=lambda name: -keys[name])[:many]
+    def _best_of(
+        self,
+        task: Task,
+        drawn: Mapping[str, Sequence[float]],
+        current: Mapping[str, Scalar],
+        claimed: set[str],
+        many: int,
+    ) -> dict[str, Scalar]:
+        """The knobs that bring most in a draw, at their best values: one anyhow, more if they gain."""
+        tops: list[tuple[float, str, int]] = []
+        for name, heights in drawn.items():
+            here = place(task.knobs[name], current[name])
+            others = [there for there in range(len(heights)) if there != here]
+            if others:
+                there = max(others, key=lambda there: heights[there])
+                gain = heights[there] - heights[here]
+                tops.append((gain * CLAIMED if name in claimed and gain > 0 else gain, name, there))
+        tops.sort(key=lambda top: -top[0])
+        best = [top for rank, top in enumerate(tops[:many]) if rank == 0 or top[0] > 0]
+        return {name: self._value(task.knobs[name], there) for _, name, there in best}
 
-    def _value(self, knob: Knob, current: Scalar, tests: Sequence[Tried], chances: Mapping[Scalar, float]) -> Scalar:
+    def _value(self, knob: Knob, there: int) -> Scalar:
+        """The value at a place; of a number any that falls into it."""
         span = Span.of(knob)
         if span is None:
-            return self._rng.choices(list(chances), list(chances.values()))[0]
-        known = heights([test.move for test in tests], knob.default)
-        if len(known) <= ENOUGH_FOR_TPE or self._rng.random() < STEPPING:
-            step = self._rng.choice(STEPS) * self._rng.uniform(0.6, 1.4) * self._rng.choice((-1, 1))
-            there = span.position(current) + step
-            return span.value(there if 0 <= there <= 1 else self._rng.random())
-        return sample(knob, known, self._rng.getrandbits(32))
+            return options(knob)[there]
+        return span.value(min(max((there + self._rng.uniform(-0.5, 0.5)) / (PLACES - 1), 0.0), 1.0))
 
 
-def _tests(notebook: Notebook) -> dict[str, list[Tried]]:
-    """The experiments that changed one knob alone; where several change together, one may hide another."""
-    tests: dict[str, list[Tried]] = defaultdict(list)
-    best = notebook.best()
-    for experiment in notebook.experiments():
-        if len(experiment.change) == 1 and not experiment.edits_code:
-            ((knob, (old, new)),) = experiment.change.knobs.items()
-            effect = None if experiment.verdict == "crash" else experiment.effect
-            move = Move(old, new, effect, max(experiment.seeds, 1))
-            distance = _distance(best, experiment.parent, knob)
-            tests[knob].append(Tried(move, distance, kept(experiment.verdict)))
-    return tests
+def _steps(notebook: Notebook, task: Task, origin: Recipe, blur: float) -> list[Step]:
+    """What experiments say of the knobs, those on recipes like `origin` first, at most MOST."""
+    noise = notebook.noise().sd
+    usable = [test for test in notebook.experiments() if not test.edits_code and _says(test)]
+    near = sorted((_distance(origin, test.parent), number) for number, test in enumerate(usable))[:MOST]
+    steps = []
+    for distance, number in near:
+        test = usable[number]
+        effect = CRASH if test.verdict == "crash" else (test.effect or 0.0) / noise
+        luck = EXACT if test.effect == 0 else 2 / max(test.seeds, 1)
+        trust = 1.0 if test.author == notebook.me else notebook.credibility(test.author)
+        new = values(task, test.candidate)
+        old = {**new, **{knob: before for knob, (before, _) in test.change.knobs.items()}}
+        steps.append(Step(old, new, effect, blur * (luck + INTERACTION**2 * distance) / trust**2))
+    return steps
 
 
-def _distance(best: Recipe, parent: Recipe, knob: str) -> int:
-    mine, theirs = ({n: v for n, v in recipe.knobs.items() if n != knob} for recipe in (best, parent))
-    edited = sum(best.files.get(name) != parent.files.get(name) for name in best.files.keys() | parent.files.keys())
-    return edited + sum(mine.get(name) != theirs.get(name) for name in mine.keys() | theirs.keys())
+def _says(test: Experiment) -> bool:
+    return test.effect is not None or test.verdict == "crash"
 
 
-def _chances(knob: Knob, current: Scalar, tests: Sequence[Tried], noise: float) -> dict[Scalar, float]:
-    """How likely each other value of a bool or choice knob improves on the current one; empty for a number.
-
-    Normal around the measured difference; its variance grows with the noise and with how far the tested recipes are.
-    """
-    if Span.of(knob) is not None:
-        return {}
-    level = heights([test.move for test in tests], knob.default)
-    chances = {}
-    for value in options(knob):
-        about = [test for test in tests if value in (test.move.old, test.move.new)]
-        if value == current:
-            continue
-        if not about or current not in level:
-            chances[value] = UNTRIED
-            continue
-        distance = min(test.distance for test in about)
-        if all(test.inert for test in about):
-            chances[value] = max(UNTRIED * (1 - FADING**distance), LEAST)
-            continue
-        sd = noise * math.sqrt(2 / sum(test.move.weight for test in about) + INTERACTION**2 * distance)
-        chances[value] = max(NormalDist().cdf((level[value] - level[current]) / sd), LEAST)
-    return chances
-
-
-def _left(chances: Mapping[Scalar, float], tests: Iterable[Tried]) -> float:
-    """How much is left to find on a knob: the chances of a choice's values, or 1 / (1 + misses) for a number."""
-    if chances:
-        return sum(chances.values())
-    misses = sum((INERT if test.inert else 1) * FADING**test.distance for test in tests if not test.kept)
-    return 1 / (1 + misses)
-
-
-def _is_near(knob: Knob, value: Scalar, current: Scalar, tests: Sequence[Tried]) -> bool:
-    """Whether a number is so close to the current or to a tried one that a trial could hardly tell them apart."""
-    span = Span.of(knob)
-    if span is None:
-        return False
-    others = [current, *(test.move.new for test in tests)]
-    return any(abs(span.position(value) - span.position(other)) < NEAR for other in others)
+def _distance(one: Recipe, other: Recipe) -> int:
+    """On how many knobs and files two recipes differ."""
+    files = sum(one.files.get(name) != other.files.get(name) for name in one.files.keys() | other.files.keys())
+    return files + sum(one.knobs.get(name) != other.knobs.get(name) for name in one.knobs.keys() | other.knobs.keys())

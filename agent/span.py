@@ -42,3 +42,8 @@ class Span:
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self.log else value
+
+
+def options(knob: Knob) -> tuple[Scalar, ...]:
+    """The values of a bool or choice knob."""
+    return knob.choices if knob.type == "choice" else (False, True)

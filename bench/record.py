@@ -19,8 +19,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from agent.sampler import options
-from agent.span import Span
+from agent.span import Span, options
 from bench.search import repeat
 from bench.searchers import Searcher, random_search, searching, tpe, uniform_changes, uniform_value
 from bench.surface import data_of, fit, noise_sd
@@ -57,6 +56,7 @@ APART: Final = 0.15
 PARENTS: Final = 3  # mean rank among the recipes so far
 STEP: Final = 0.2  # of the span
 FINDERS: Final = (searching, tpe, uniform_changes)
+WALL_SECONDS: Final = 900.0
 FINDING: Final = 100  # trials
 
 
@@ -155,13 +155,13 @@ def wanted_by(searcher: Searcher) -> Callable[[Table], Iterator[Ask]]:
 
 
 STREAMS: Final[dict[str, tuple[float, Callable[[Table], Iterator[Ask]]]]] = {
-    "noise": (2, noise),
-    "found": (4, found),
-    "near": (2, near),
-    "random": (2, wanted_by(random_search)),
-    "search": (2, wanted_by(searching)),
+    "search": (4, wanted_by(searching)),
+    "found": (3, found),
     "tpe": (2, wanted_by(tpe)),
-    "single": (0.7, singles),
+    "random": (1, wanted_by(random_search)),
+    "near": (1, near),
+    "noise": (1, noise),
+    "single": (0.3, singles),
 }
 """How much of each, at first: those that end leave their share to the others."""
 
@@ -178,7 +178,8 @@ def next_trial(table: Table) -> tuple[str, Ask]:
 
 async def record(table: Table, seconds: float, choose: Callable[[Table], tuple[str, Ask]] = next_trial) -> None:
     """Run trials until the time is over, the last one to its end."""
-    task = table.task
+    # a busy machine's seconds say nothing of a recipe
+    task = table.task.model_copy(update={"limits": table.task.limits.model_copy(update={"wall_seconds": WALL_SECONDS})})
     try:
         sandbox = find_sandbox()
     except SandboxError as error:

@@ -6,13 +6,12 @@ the best recipe. They never end by themselves: the bench ends them with an excep
 
 import random
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from agent import entries
 from agent.proposal import Proposer
-from agent.sampler import distribution, options
 from agent.search import Search
-from agent.span import Span
+from agent.span import Span, options
 from node.simulation.node import Node, identity
 from node.simulation.swarm import START_MS
 from node.simulation.world import World
@@ -20,6 +19,9 @@ from tests.agent.world import Uniform
 from trainer.knobs import Scalar
 from trainer.recipe import BASELINE, Recipe, make_recipe
 from trainer.task import Knob, Task
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 
 class Bench(Protocol):
@@ -45,6 +47,18 @@ def uniform_value(knob: Knob, rng: random.Random) -> Scalar:
 def uniform_recipe(task: Task, rng: random.Random) -> Recipe:
     """Every knob anywhere in its range."""
     return make_recipe(task, {name: uniform_value(knob, rng) for name, knob in task.knobs.items()})
+
+
+def distribution(knob: Knob) -> "BaseDistribution":
+    """The knob's range as Optuna has it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    span = Span.of(knob)
+    if span is None:
+        return CategoricalDistribution(options(knob))
+    if span.whole:
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
 
 
 def random_search(bench: Bench, number: int) -> None:

@@ -28,7 +28,7 @@ from node.membership import MembershipError, load_membership
 
 LEAST_PYTHON: Final = (3, 11)
 LIBP2P: Final = "0.8.1"
-NEEDED: Final = ("libp2p", "trio", "cryptography", "pydantic", "optuna", "torch")
+NEEDED: Final = ("libp2p", "trio", "cryptography", "pydantic", "numpy", "torch")
 FEW_FILES, TOO_FEW_FILES = 1024, 256
 LITTLE_SPACE, NO_SPACE = 1024**3, 64 * 1024**2
 LATEST_RECORDS: Final = 200

@@ -5,18 +5,19 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.belief import Step, draw, place
+from agent.cells import near_class
 from agent.entries import read
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft
-from agent.sampler import Move, heights, sample
 from agent.search import Search
 from agent.span import Span
 from agent.wording import hypothesis
 from tests.agent.test_notebook import ANN, BOB, ME, TASK, Writer, notebook
-from tests.agent.world import DEVICE_CLASS, Uniform, experiments_to, knob, make_swarm, make_task
+from tests.agent.world import DEVICE_CLASS, KNOBS, Uniform, experiments_to, knob, make_swarm, make_task
 from trainer.knobs import Scalar
 from trainer.recipe import make_recipe, values
 from trainer.task import Knob
@@ -37,11 +38,41 @@ def test_every_proposal_is_an_allowed_and_untried_change_of_the_best_recipe() ->
         assert not book.was_tried(book.on_best(proposal.change), by_anyone=True)
 
 
-def test_mostly_one_knob_changes() -> None:
+def test_a_change_is_of_few_knobs() -> None:
     search = Search(1)
     sizes = [len(search.propose(notebook(), TASK).change) for _ in range(200)]
-    assert 0.65 < sizes.count(1) / 200 < 0.95
+    assert 0.3 < sizes.count(1) / 200 < 0.7
     assert max(sizes) <= 3
+
+
+def test_a_bold_change_is_of_more_knobs() -> None:
+    search = Search(1)
+    sizes = [len(search.propose(notebook(), TASK, bold=True).change) for _ in range(100)]
+    assert 2 <= statistics.fmean(sizes) <= 5
+
+
+def test_ideas_that_start_from_another_recipe_are_still_changes_of_the_best() -> None:
+    write = Writer()
+    book = notebook(write.test(ME, {"TIED": True}, 0.1))
+    start = make_recipe(TASK, {"OPTIMIZER": "muon", "INIT": "normal"})
+    search = Search(1)
+    for _ in range(50):
+        candidate = values(TASK, book.on_best(search.propose(book, TASK, start=start).change))
+        away = [name for name, value in values(TASK, start).items() if candidate[name] != value]
+        assert 1 <= len(away) <= 3
+
+
+def test_of_near_duplicates_three_are_tried_and_no_more() -> None:
+    task = make_task([knob("LR", "float", 0.001, low=1e-4, high=3e-2, log=True), knob("TIED", "bool", False)])
+    write = Writer()
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    for lr in (0.00300, 0.00301, 0.00302):
+        book.add(write(ANN, read(write.test(ANN, {"LR": lr}, 0.05, "discard")), task.fingerprint))
+    full = near_class(task, make_recipe(task, {"LR": 0.003}))
+    assert len(book.near(make_recipe(task, {"LR": 0.003}))) == 3
+    proposed = [book.on_best(Search(seed).propose(book, task).change) for seed in range(100)]
+    assert full not in {near_class(task, recipe) for recipe in proposed}
+    assert any(0.002 < float(values(task, recipe)["LR"]) < 0.005 for recipe in proposed)
 
 
 def test_numbers_have_three_significant_digits() -> None:
@@ -73,14 +104,14 @@ def test_what_peers_discovered_is_left_for_replication() -> None:
 
 
 def test_what_failed_here_once_may_be_tried_again_from_another_recipe() -> None:
+    task = make_task([knob("TIED", "bool", False), knob("QK_NORM", "bool", False)])
     write = Writer()
-    found = write.test(ANN, {"TIED": True}, 0.1)
-    failed = write.test(ME, {"TIED": True}, 0.0005, "discard", replicates=found.id)
-    elsewhere = make_recipe(TASK, {"OPTIMIZER": "muon", "INIT": "normal", "BATCH": 1024})
-    book = notebook(found, failed, write.test(ME, {"DEPTH": 4}, 0.1, parent=elsewhere))
-    assert book.open_replications() == []
-    search = Search(1)
-    assert any(search.propose(book, TASK).change == {"TIED": True} for _ in range(300))
+    failed = write.test(ME, {"TIED": True}, -0.01, "discard")
+    moved = write.test(ME, {"QK_NORM": True}, 0.1)
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    for record in (failed, moved):
+        book.add(write(ME, read(record), task.fingerprint))
+    assert Search(1).propose(book, task).change == {"TIED": True}
 
 
 def test_a_choice_without_alternatives_is_no_knob_to_turn() -> None:
@@ -115,15 +146,17 @@ def test_a_space_that_is_used_up_is_said_to_be() -> None:
 
 
 def test_the_device_classs_priors_lead_the_first_choices() -> None:
-    task = make_task([knob(name, "bool", False, prior={"cpu": p}) for name, p in (("A", 8.0), ("B", 1.0), ("C", 1.0))])
+    priors = (("A", 8.0), ("B", 1.0), ("C", 1.0))
+    task = make_task([knob(name, "float", 0.5, low=0.0, high=1.0, prior={"cpu": p}) for name, p in priors])
 
     def share(device_class: str) -> float:
         search = Search(3)
         book = Notebook(task, ME.author, device_class)
-        return statistics.fmean("A" in search.propose(book, task).change for _ in range(200))
+        alone = [change for _ in range(200) if len(change := search.propose(book, task).change) == 1]
+        return statistics.fmean("A" in change for change in alone)
 
-    assert share("cpu") > 0.75
-    assert share("cuda-80g+") < 0.6
+    assert share("cpu") > 0.55
+    assert share("cuda-80g+") < 0.45
 
 
 def test_a_knob_on_which_everybody_failed_is_drawn_less() -> None:
@@ -149,20 +182,20 @@ def test_it_is_fast_on_two_thousand_records() -> None:
     write, rng = Writer(), random.Random(6)
     records = []
     for i in range(2000):
-        change = Search(i).propose(notebook(), TASK).change
+        change = Uniform(i).propose(notebook(), TASK).change
         gain = rng.gauss(-0.02, 0.03)
         records.append(write.test(rng.choice([ME, ANN, BOB]), change, gain, "keep" if gain > 0.03 else "discard"))
     book = notebook(*records)
     search = Search(7)
-    search.propose(book, TASK)  # imports Optuna
+    search.propose(book, TASK)  # imports numpy
     started = time.process_time()
     for _ in range(5):
         search.propose(book, TASK)
     assert (time.process_time() - started) / 5 < 0.2
 
 
-def test_importing_the_agent_does_not_import_optuna() -> None:
-    code = "import sys, agent.search, agent.policy; sys.exit('optuna' in sys.modules)"
+def test_importing_the_agent_does_not_import_numpy() -> None:
+    code = "import sys, agent.search, agent.policy; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -206,33 +239,50 @@ def test_every_position_gives_an_allowed_value(knob: Knob, position: float) -> N
     assert 0 <= span.position(value) <= 1
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.sampled_from(NUMERIC), st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1)), max_size=8), st.integers(0, 99))
-def test_every_sample_is_an_allowed_value(knob: Knob, known: list[tuple[float, float]], seed: int) -> None:
-    span = Span.of(knob)
-    assert span is not None
-    value = sample(knob, {span.value(position): height for position, height in known}, seed)
-    assert knob.check(value) == value
+# What is believed of values
 
 
-def test_samples_gather_where_values_were_high() -> None:
+def gains(name: str, steps: list[Step], seeds: range = range(60)) -> list[float]:
+    """Mean gain of each place of a knob over its default, over draws."""
+    knobs = {knob.name: knob for knob in KNOBS}
+    here = place(knobs[name], knobs[name].default)
+    drawn = [draw(knobs, DEVICE_CLASS, steps, seed)[name] for seed in seeds]
+    return [statistics.fmean(heights[there] - heights[here] for heights in drawn) for there in range(len(drawn[0]))]
+
+
+def step(improvement: float, variance: float = 2.0, **change: Scalar) -> Step:
+    old = {knob.name: knob.default for knob in KNOBS}
+    return Step(old, old | change, improvement, variance)
+
+
+def test_draws_gather_where_values_were_good() -> None:
+    seen = {0.0003: -8.0, 0.002: 12.0, 0.003: 14.0, 0.01: -10.0}
+    mean = gains("LR", [step(gain, LR=lr) for lr, gain in seen.items()])
     lr = TASK.knobs["LR"]
-    known: dict[Scalar, float] = {
-        0.0001: -0.5,
-        0.0003: -0.2,
-        0.001: 0.0,
-        0.002: 0.15,
-        0.003: 0.2,
-        0.004: 0.18,
-        0.01: -0.3,
-        0.03: -0.9,
-    }
-    drawn = [float(sample(lr, known, seed)) for seed in range(30)]
-    assert statistics.fmean(0.001 <= value <= 0.007 for value in drawn) > 0.7
+    span = Span.of(lr)
+    assert span is not None
+    assert 0.0012 < span.value(mean.index(max(mean)) / 16) < 0.006
 
 
-def test_heights_chain_steps_that_started_from_different_values() -> None:
-    level = heights([Move(1, 2, 0.3), Move(2, 3, 0.2), Move(3, 4, None), Move(1, 9, -0.4)], 1)
-    assert sorted(level, key=lambda value: level[value]) == [4, 9, 1, 2, 3]
-    assert level[3] == pytest.approx(0.5, rel=0.15)
-    assert heights([], "default") == {"default": 0.0}
+def test_knobs_that_changed_together_are_told_apart_by_other_experiments() -> None:
+    together = step(20.0, TIED=True, QK_NORM=True)
+    assert abs(gains("TIED", [together])[1] - gains("QK_NORM", [together])[1]) < 4
+    apart = [together, step(0.2, QK_NORM=True)]
+    assert gains("TIED", apart)[1] > 15
+    assert abs(gains("QK_NORM", apart)[1]) < 3
+
+
+def test_evidence_that_is_blurred_counts_less() -> None:
+    sure, blurred = (gains("TIED", [step(-15.0, variance, TIED=True)])[1] for variance in (2.0, 400.0))
+    assert sure < -11
+    assert sure < blurred - 4
+
+
+def test_a_knob_of_small_steps_is_thought_to_matter_less() -> None:
+    knobs = {knob.name: knob for knob in KNOBS}
+    small = [step(0.3, ACTIVATION=value) for value in ("relu2", "swiglu")]
+    spread = [
+        statistics.pstdev(draw(knobs, DEVICE_CLASS, steps, seed)["ACTIVATION"][0] for seed in range(200))
+        for steps in ([], small)
+    ]
+    assert spread[1] < 0.85 * spread[0]

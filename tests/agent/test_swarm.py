@@ -76,7 +76,7 @@ def test_a_clear_discovery_is_adopted_by_all_within_minutes(swarm: Swarm) -> Non
         if e.verdict == "keep":
             keeps.setdefault(e.new_values, []).append(e.moment[0])
     spread = [(times[-1] - times[0]) / 1000 for times in keeps.values() if len(times) == len(swarm.nodes)]
-    assert len(spread) >= 3
+    assert len(spread) >= 2
     assert statistics.median(spread) < 300
 
 

@@ -8,12 +8,11 @@ from agent import entries
 from agent.entries import BudgetBody
 from agent.notebook import Notebook
 from agent.proposal import Proposal, Proposer
-from agent.sampler import options
-from agent.span import Span
+from agent.span import Span, options
 from node.simulation.liars import Liar
 from node.simulation.node import Node, identity, make_result
 from node.simulation.swarm import Swarm, make_swarm
-from node.simulation.world import DEVICE_CLASS, SD, knob, make_task, surface, surface_world
+from node.simulation.world import DEVICE_CLASS, KNOBS, SD, knob, make_task, surface, surface_world
 from trainer.knobs import Scalar
 from trainer.recipe import BASELINE
 from trainer.task import Task
@@ -21,6 +20,7 @@ from trainer.task import Task
 __all__ = [
     "BUDGET",
     "DEVICE_CLASS",
+    "KNOBS",
     "SD",
     "Liar",
     "Node",

@@ -1,0 +1,112 @@
+"""What is believed of every knob's values, from all experiments at once, and one draw of what may be true.
+
+The improvement from one recipe to another is taken for the sum of what each knob that differs brings: an additive
+Gaussian process (Duvenaud et al. 2011) on differences, so experiments that change several knobs count too. A number's
+values hang together over LENGTH of its range; choices are each on their own. How much a knob matters is seen from the
+steps that were made on it.
+
+`draw` gives one function from the posterior (Thompson sampling), by Matheron's rule: a draw from the prior, corrected
+by what it gets wrong (Wilson et al. 2020). What is promising or unknown comes out high now and then, what is known to
+be bad never does.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from agent.span import Span, options
+from trainer.knobs import Scalar
+from trainer.task import Knob
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+PLACES: Final = 17  # in a number's range
+LENGTH: Final = 0.25  # share of the range over which a number's values hang together
+FIRST_SCALE: Final = 8.0  # deviations by which a value of a knob is thought to matter, for a prior weight of 1
+HELD: Final = 3.0  # experiments that this thought is worth
+LARGEST: Final = 30.0  # deviations that count: a step into disaster says little of the rest
+
+
+@dataclass(frozen=True)
+class Step:
+    """An experiment: all values before and after, the improvement in deviations of one trial, and its variance."""
+
+    old: Mapping[str, Scalar]
+    new: Mapping[str, Scalar]
+    improvement: float
+    variance: float
+
+    @property
+    def moved(self) -> list[str]:
+        """The knobs that it changed."""
+        return [name for name, value in self.new.items() if value != self.old[name]]
+
+
+def places(knob: Knob) -> int:
+    """How many places a knob's values fall into: PLACES for a number, each value for a choice."""
+    return len(options(knob)) if Span.of(knob) is None else PLACES
+
+
+def place(knob: Knob, value: Scalar) -> int:
+    """Which place a value falls into."""
+    span = Span.of(knob)
+    return options(knob).index(value) if span is None else round(span.position(value) * (PLACES - 1))
+
+
+def draw(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step], seed: int) -> dict[str, Sequence[float]]:
+    """One possible truth: knob -> how good each of its places is, in deviations, up to a constant."""
+    import numpy as np  # not for a node that only reads
+
+    rng = np.random.default_rng(seed)
+    scales = _scales(knobs, device_class, steps)
+    # heights are made of independent parts, so that a draw from the prior is a draw of these
+    parts = {name: scales[name] * _parts(places(knob), Span.of(knob) is not None) for name, knob in knobs.items()}
+    ends = np.cumsum([part.shape[1] for part in parts.values()])
+    columns = {name: slice(end - parts[name].shape[1], end) for name, end in zip(parts, ends, strict=True)}
+    drawn = rng.standard_normal(ends[-1])
+    if steps:
+        design = np.zeros((len(steps), ends[-1]))
+        for row, step in enumerate(steps):
+            for name in step.moved:
+                old, new = place(knobs[name], step.old[name]), place(knobs[name], step.new[name])
+                design[row, columns[name]] = parts[name][new] - parts[name][old]
+        variances = np.array([step.variance for step in steps])
+        wrong = np.array([step.improvement for step in steps]) - design @ drawn
+        wrong -= rng.standard_normal(len(steps)) * np.sqrt(variances)
+        drawn += design.T @ np.linalg.solve(design @ design.T + np.diag(variances), wrong)
+    return {name: (parts[name] @ drawn[columns[name]]).tolist() for name in knobs}
+
+
+@cache
+def _parts(count: int, numeric: bool) -> "Array":
+    """(places, parts): a square root of the covariance of the places' heights, for a scale of 1."""
+    import numpy as np
+
+    if not numeric:
+        return np.eye(count)
+    at = np.arange(count) / (count - 1)
+    sizes, vectors = np.linalg.eigh(np.exp(-0.5 * ((at[:, None] - at) / LENGTH) ** 2))
+    matter = sizes > 1e-4
+    return np.asarray(vectors[:, matter] * np.sqrt(sizes[matter]))
+
+
+def _scales(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step]) -> dict[str, float]:
+    """How much each knob is thought to matter, in deviations."""
+    seen: dict[str, list[float]] = {name: [] for name in knobs}
+    for step in steps:
+        moved = step.moved
+        for name in moved:
+            # a step is the difference of two heights, and shared by what moved
+            seen[name].append(min(abs(step.improvement), LARGEST) ** 2 / len(moved) / 2)
+    return {
+        name: math.sqrt(
+            (HELD * FIRST_SCALE**2 * knob.weight(device_class) + math.fsum(seen[name])) / (HELD + len(seen[name]))
+        )
+        for name, knob in knobs.items()
+    }
