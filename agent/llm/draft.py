@@ -88,7 +88,7 @@ def _edited(task: Task, program: Mapping[str, str], edits: Sequence[Edit]) -> di
 
 
 def _verdict(notebook: Notebook, candidate: Recipe) -> str:
-    tests = [test for test in notebook.experiments() if test.candidate == candidate]
+    tests = [test for test in notebook.near(candidate) if test.candidate == candidate]
     return f" ({tests[-1].verdict})" if tests else ""
 
 
