@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 
 from bench.figures import figure, machine
+from node.llm.process import COMMAND
 
-COMMAND = (sys.executable, "-m", "node.llm.caller")
 PROMPT = "x" * 40_000  # as long as one about story-cpu
 STARTS = 3
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -12,7 +13,8 @@ import trio
 from agent.llm.prompt import Message
 from node.llm.terms import Address, ModelRefused, Terms
 
-COMMAND: Final = (sys.executable, "-m", "node.llm.caller")
+# by its path and without the current folder, so that nothing that lies there is imported in its place
+COMMAND: Final = (sys.executable, "-P", str(Path(__file__).with_name("caller.py")))
 START_SECONDS: Final = 120.0  # litellm on a slow disk
 GRACE_SECONDS: Final = 15.0  # beyond a call's own limit, which a server that sends a byte now and then never reaches
 MAX_LINE: Final = 4_000_000

@@ -3,17 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from node.llm.process import COMMAND
 from tests.node.model_server import ModelServer, Step, fails, hangs_up, model_server, no_json, says
 
 KEY = "sk-planted-0123456789"
-ROOT = Path(__file__).parents[2]
 Exchange = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -21,7 +19,7 @@ def environment() -> dict[str, str]:
     """No keys but a planted one, and no way out of this machine."""
     own = {name: value for name, value in os.environ.items() if "KEY" not in name}
     away = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    return own | away | {"NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT), "OTHER_API_KEY": "other-planted-key"}
+    return own | away | {"NO_PROXY": "127.0.0.1", "OTHER_API_KEY": "other-planted-key"}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,10 @@ def server() -> Iterator[ModelServer]:
 def exchange(server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """One process for all, since it takes seconds to start."""
     folder = tmp_path_factory.mktemp("caller")
-    (folder / ".env").write_text("FROM_DOTENV_KEY=1\n")
+    (folder / "openai.py").write_text("raise SystemExit('the current folder was imported from')")
+    (folder / ".env").write_text("OPENAI_API_KEY=sk-from-a-file\n")  # the test of missing keys would find it
     with subprocess.Popen(
-        [sys.executable, "-m", "node.llm.caller"],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
