@@ -248,14 +248,14 @@ def _label_line(axes: "Axes", step: Mapping[str, Any], degrees: float) -> float:
 def _limits(axes: "Axes", data: Mapping[str, Any], low: float, high: float) -> None:
     """The floor and the best known value as lines, or in words where they lie far away."""
     known = data["known_best"]
-    lines = [("floor", data["floor"]), ("best known", known["value"] if known else None)]
+    lines = [("floor", data["floor"], ".4g"), ("best known", known["value"] if known else None, ".10g")]
     away = []
-    for name, value in lines:
+    for name, value, form in lines:
         if value is None:
             continue
         if low <= value <= high:
-            axes.axhline(value, color=LIMIT, lw=1, ls=":", zorder=1, label=f"{name} {value:.10g}")
+            axes.axhline(value, color=LIMIT, lw=1, ls=":", zorder=1, label=f"{name} {value:{form}}")
         else:
-            away.append(f"{name} {value:.10g} lies {'below' if value < low else 'above'}")
+            away.append(f"{name} {value:{form}} lies {'below' if value < low else 'above'}")
     if away:
         axes.text(0.995, 0.01, "; ".join(away), transform=axes.transAxes, ha="right", va="bottom", color=LIMIT)

@@ -114,7 +114,8 @@ def _best(state: State) -> Iterator[str]:
     rows = [(text(name), text(str(before[name])), text(str(after[name]))) for name in best.knobs]
     rows += [(text(file), "as it came", "edited") for file in best.files]
     yield from table(("knob or file", "program", "best recipe"), rows)
-    yield f"How it came to that, {count(len(steps), 'step')}:"
+    last = "" if len(steps) <= MOST else f", of which the last {MOST}"
+    yield f"How it came to that, {count(len(steps), 'step')}{last}:"
     yield ""
     lines = []
     for step in steps[-MOST:]:
@@ -157,8 +158,8 @@ def _nodes(state: State) -> Iterator[str]:
     yield "## Who"
     yield ""
     yield (
-        f"The program as it came reaches {value_text(baseline)}. Believed: how often what a node kept held when this "
-        "node tested it, 0.5 for one of which it tested nothing."
+        f"The program as it came reaches {value_text(baseline)}. The best is each node's own word. Believed: how often "
+        "what a node kept held when this node tested it, 0.5 for one of which it tested nothing."
     )
     yield ""
     yield from table(
@@ -175,8 +176,8 @@ def _failed(state: State) -> Iterator[str]:
     yield ""
     yield (
         f"Of {count(len(tests), 'experiment')}, {sum(kept(test.verdict) for test in tests)} were kept, "
-        f"{verdicts['discard']} were clearly no better, {verdicts['inconclusive']} could not be told from chance, "
-        f"and {verdicts['crash']} crashed."
+        f"{verdicts['discard']:,} were clearly no better, {verdicts['inconclusive']:,} could not be told from chance, "
+        f"and {verdicts['crash']:,} crashed."
     )
     yield ""
     refuted = [discovery for discovery in notebook.discoveries() if discovery.status == "refuted"]
