@@ -55,11 +55,11 @@ def read_answer(text: str, schema: type[Schema]) -> Schema:
     if len(text) > MAX_ANSWER:
         raise BadAnswer(f"the answer has {len(text):,} characters, and at most {MAX_ANSWER:,} are read")
     objects = _objects(text.rpartition("</think>")[2])
-    if not objects:
-        what = "is empty" if not text.strip() else "holds no complete JSON object"
+    # drafts may come before it; of one that was cut off only what is inside is whole, and that has other keys
+    wanted = next((one for one in reversed(objects) if not one or one.keys() & schema.model_fields.keys()), None)
+    if wanted is None:
+        what = "is empty" if not text.strip() else "holds no complete JSON object of the kind that is asked for"
         raise BadAnswer(f"the answer {what}; answer with one JSON object and nothing else")
-    # drafts may come before it
-    wanted = next((one for one in reversed(objects) if one.keys() & schema.model_fields.keys()), objects[-1])
     try:
         return schema.model_validate(wanted)
     except ValidationError as error:
@@ -76,8 +76,10 @@ def _objects(text: str) -> list[dict[str, object]]:
             break
         try:
             value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except ValueError:
             end = start + 1
+        except RecursionError:
+            break  # nested as no answer is, and each further try would take as long
         else:
             found.append(value)
         start = text.find("{", end)

@@ -96,7 +96,7 @@ def test_an_idea_is_found_in_whatever_stands_around_it(text: str) -> None:
     [
         ("", "is empty"),
         ("I would rather not.", "no complete JSON object"),
-        ('{"hypothesis": "cut o', "no complete JSON object"),
+        ('{"hypothesis": "cut off", "knobs": {"DEPTH": 4}, "edits": [', "no complete JSON object"),
         ('{"knobs": {"DEPTH": 4}}', "hypothesis: Field required"),
         (idea(knobs={"DEPTH": [4]}), "knobs.DEPTH"),
         (idea(edits="x"), "edits: Input should be a valid list"),
@@ -268,7 +268,7 @@ def test_a_block_ends_only_where_it_ends(text: str) -> None:
 def test_the_prompt_stays_bounded_whatever_peers_send() -> None:
     flood = [
         (result({"LR": 0.001 + n / 1e5}, "crash", reason="x" * 200, hypothesis="y" * 1000), identity(3 + n % 5))
-        for n in range(1, 300)
+        for n in range(1, 120)
     ]
     said = asked(notebook(*flood), output="z" * 1_000_000, avoid=[{"LR" * 20: "v" * 200}] * 1000)
     assert len(said) < 25_000
