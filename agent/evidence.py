@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from sys import intern
 from typing import Final, NamedTuple, Self, TypeAlias
 
@@ -80,9 +79,9 @@ class Outcome:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Experiment:
-    """A usable result. change: never empty; parent and candidate are canonical recipes."""
+    """A usable result. change: never empty; parent and candidate are canonical recipes, here with their ids."""
 
     moment: Moment
     author: bytes
@@ -94,6 +93,10 @@ class Experiment:
     """How far the value can be believed: as the author says, and no further than the task's own rules go."""
     effect: float | None
     """Mean improvement over the pairs that have both values, not shrunk; None without such a pair."""
+    candidate_id: bytes
+    parent_id: bytes
+    new_values: NewValues
+    """What the change sets."""
 
     @property
     def record_id(self) -> bytes:
@@ -117,18 +120,6 @@ class Experiment:
     def seeds(self) -> int:
         """Pairs that have both values."""
         return sum(pair.candidate is not None and pair.parent is not None for pair in self.result.pairs)
-
-    @cached_property
-    def candidate_id(self) -> bytes:
-        return recipe_id(self.candidate)
-
-    @cached_property
-    def parent_id(self) -> bytes:
-        return recipe_id(self.parent)
-
-    @cached_property
-    def new_values(self) -> NewValues:
-        return new_values(self.change)
 
 
 def new_values(change: Change) -> NewValues:
@@ -202,7 +193,19 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
         return None
     integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
     moment = (record.time_ms, record.id)
-    return Experiment(moment, record.author, Outcome.of(result), candidate, parent, change, integrity, effect)
+    return Experiment(
+        moment,
+        record.author,
+        Outcome.of(result),
+        candidate,
+        parent,
+        change,
+        integrity,
+        effect,
+        recipe_id(candidate),
+        result.parent,
+        new_values(change),
+    )
 
 
 def _is_simpler(task: Task, result: Result, parent: Recipe, candidate: Recipe) -> bool:

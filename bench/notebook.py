@@ -48,12 +48,13 @@ VERSIONS: Final = {"python": "3.11.2", "torch": "2.9.0", "os": "Linux 6.1 x86_64
 
 @dataclass
 class Walker:
-    """An author of the made-up swarm. tested: changes that it has a verdict on."""
+    """An author of the made-up swarm. tested: changes that it has a verdict on; parent: its best recipe's values."""
 
     signer: Identity
     device_class: str
     best: Recipe = BASELINE
     tested: set[frozenset[tuple[str, Scalar]]] = field(default_factory=set)
+    parent: dict[int, float] = field(default_factory=dict)
 
 
 def made_up(world: World, rng: random.Random) -> Iterator[Record]:
@@ -74,7 +75,7 @@ def made_up(world: World, rng: random.Random) -> Iterator[Record]:
         result = _result(world, walker, candidate, replicated[0] if replicated else None, rng)
         record = write(walker.signer, world.task.fingerprint, START_MS + 1000 * number, result)
         if kept(result.verdict):
-            walker.best = candidate
+            walker.best, walker.parent = candidate, {}
             if replicated is None:
                 found.append((record.id, {knob: new for knob, (_, new) in result.change.items()}))
         yield record
@@ -94,9 +95,13 @@ def _idea(world: World, walker: Walker, rng: random.Random) -> dict[str, Scalar]
 
 
 def _result(world: World, walker: Walker, candidate: Recipe, replicates: bytes | None, rng: random.Random) -> Result:
-    seeds = [seed_of(walker.signer.author, walker.best, number) for number in range(rng.choice(SEEDS))]
+    many = rng.choice(SEEDS)
+    for number in range(len(walker.parent), many):
+        seed = seed_of(walker.signer.author, walker.best, number)
+        walker.parent[seed] = world.trial(walker.best, seed)
+    seeds = list(walker.parent)[:many]
     pairs: dict[int, tuple[float | None, float | None]] = {
-        seed: (world.trial(candidate, seed), world.trial(walker.best, seed)) for seed in seeds
+        seed: (world.trial(candidate, seed), walker.parent[seed]) for seed in seeds
     }
     gains = [world.task.metric.improvement(before, after) for after, before in pairs.values() if before and after]
     gain, error = statistics.fmean(gains), world.sd * (2 / len(gains)) ** 0.5
@@ -165,7 +170,6 @@ def main() -> None:
         f"{len(notebook.discoveries()):,} discoveries, {len(notebook.open_replications()):,} open to replication here"
     )
     gc.collect()
-    gc.freeze()
     adding = []
     spent: dict[str, list[float]] = {name: [] for name in views}
     for number, record in enumerate(islice(records, added)):
