@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.events import printable
+from node.events import count, printable
 from trainer.errors import KnobError
 from trainer.knobs import Scalar
 from trainer.schema import Knob
@@ -59,7 +59,7 @@ def from_tsv(task: Task, names: list[str], line: str) -> Outside:
     """A row of results.tsv. Raises BadLine."""
     cells = [cell.strip() for cell in line.split("\t")]
     if len(cells) != len(names):
-        raise BadLine(f"{len(cells)} columns where the header has {len(names)}")
+        raise BadLine(f"{count(len(cells), 'column')} where the header has {len(names)}")
     row = dict(zip(names, cells, strict=True))
     values = [name for name in names if name not in (*COLUMNS, "memory_gb")]
     for name in values:
@@ -94,15 +94,15 @@ def suggested(task: Task, text: str) -> dict[str, Scalar]:
 
     What the task does not allow, or has anyway, is left out.
     """
-    found = {}
+    found: dict[str, Scalar] = {}
     for name, knob in task.knobs.items():
         spelled = re.escape(name).replace("_", "[ _-]")
-        told = re.search(
-            rf"(?<!\w){spelled}(?:\s+(?:from\s+)?{VALUE}{ARROW}|\s*[=:]\s*|\s+to\s+)({VALUE})", text, re.IGNORECASE
+        told = re.finditer(
+            rf"(?<!\w){spelled}(?:\s+(?:from\s+)?{VALUE}{ARROW}|\s*[=:]\s*|\s+to\s+)(?=({VALUE}))", text, re.IGNORECASE
         )
-        if told is not None:
-            found[name] = _literal(knob, told.group(1))
-    return _allowed(task, found)
+        for one in told:  # the last that can be meant stands
+            found |= _allowed(task, {name: _literal(knob, one.group(1))})
+    return found
 
 
 def _outside(task: Task, text: str, status: str, name: str, value: str) -> Outside:

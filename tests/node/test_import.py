@@ -206,6 +206,7 @@ def test_a_running_node_takes_ideas_but_must_stop_for_records(tmp_path: Path) ->
         ("set DEPTH=2**2.", {"DEPTH": 4}),
         ("INIT default → normal, DEPTH 2 → 4", {"INIT": "normal", "DEPTH": 4}),
         ("raise depth from 2 to 5; rate = 1", {"DEPTH": 5, "RATE": 1.0}),
+        ("a good depth: DEPTH = 5", {"DEPTH": 5}),
         ("DEPTH 2 → 99", {}),
         ("DEPTH 2 → 3.5", {}),
         ("DEPTH 3 → 2", {}),  # what the program has anyway
