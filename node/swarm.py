@@ -44,7 +44,7 @@ OF_ONE_NODE: Final = frozenset(
     # settings that the nodes of such a swarm cannot share, or that are the whole swarm's
     {"task", "alias", "swarm", "swarm_key", "bootstrap", "listen", "lan", "http", "experiments", "minutes", "verbose"}
 )
-HIDDEN: Final = frozenset({"peer", "sync", "profile", "listening", "trial", "stopped"})
+HIDDEN: Final = frozenset({"peer", "sync", "profile", "listening", "stopped"})
 
 
 class SwarmError(Exception):

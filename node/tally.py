@@ -8,11 +8,13 @@ from node.events import Event, count, value_text
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts since the feed began. own, others: experiments; peers: connected now; best: what this node's best recipe
-    is worth by its own trials, and of which metric, once it kept something.
+    """Counts since the feed began. trials: that this feed is told of, which are its own node's, or of a whole swarm's
+    nodes; own, others: experiments; peers: connected now; best: what this node's best recipe is worth by its own
+    trials, and of which metric, once it kept something.
     """
 
     peers: int = 0
+    trials: int = 0
     own: int = 0
     others: int = 0
     discoveries: int = 0
@@ -26,6 +28,8 @@ class Tally:
             case "peer":
                 step = 1 if event.data["state"] == "connected" else -1
                 return replace(self, peers=max(0, self.peers + step))
+            case "trial":
+                return replace(self, trials=self.trials + 1)
             case "confirmed":
                 return replace(self, confirmed=self.confirmed + 1)
             case "result":
@@ -41,8 +45,8 @@ class Tally:
                 return self
 
     def __str__(self) -> str:
-        """`12 experiments here, 143 elsewhere · 3 discoveries · 1 confirmed · best val_bpb 1.63`; empty at first."""
-        parts = []
+        """`31 trials · 12 experiments here, 143 elsewhere · 3 discoveries · best val_bpb 1.63`; empty at first."""
+        parts = [count(self.trials, "trial")] if self.trials else []
         if self.own and self.others:
             parts.append(f"{count(self.own, 'experiment')} here, {self.others} elsewhere")
         elif self.own or self.others:

@@ -211,6 +211,7 @@ def test_the_tally_counts_what_happened() -> None:
     assert str(tally) == ""
     for one in (
         event("peer", state="connected", address="", peer="x"),
+        event("trial", **TRIAL),
         event("result", **RESULT),
         event("result", own=False, **RESULT | {"verdict": "discard"}),
         event("result", own=False, **RESULT | {"replicates": "cd", "replicates_of": "ada"}),
@@ -218,7 +219,7 @@ def test_the_tally_counts_what_happened() -> None:
     ):
         tally = tally.after(one)
     assert str(tally) == (
-        "1 experiment here, 2 elsewhere · 1 discovery · 1 adoption · 1 confirmed · 1 peer · best score 2.0000"
+        "1 trial · 1 experiment here, 2 elsewhere · 1 discovery · 1 adoption · 1 confirmed · 1 peer · best score 2.0000"
     )
     assert tally.after(event("peer", state="lost", address="", peer="x")).peers == 0
 
