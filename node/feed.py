@@ -5,6 +5,7 @@ has come of the work so far.
 """
 
 import sys
+import time
 from types import TracebackType
 from typing import Final, Self
 
@@ -32,13 +33,17 @@ def feed_console(*, json: bool) -> Console:
 class Feed:
     """Shows events on standard output. A context manager, since the rows below it borrow the terminal's last lines.
 
-    verbose: also what is quiet otherwise (node/lines.py); JSON is always all of it.
+    verbose: also what is quiet otherwise (node/lines.py); JSON is always all of it. minutes: until it ends, None for
+    never.
     """
 
-    def __init__(self, console: Console, *, json: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self, console: Console, *, json: bool = False, verbose: bool = False, minutes: float | None = None
+    ) -> None:
         self._console = console
         self._json = json
         self._verbose = verbose
+        self._ends = None if minutes is None else time.monotonic() + 60 * minutes
         self._tally = Tally()
         self._trials: dict[str, tuple[TaskID, float]] = {}
         self._bars = Progress(
@@ -85,7 +90,7 @@ class Feed:
         if self._json:
             print(event.to_json(), flush=True)
         elif not self.shows(event):
-            self._draw()
+            self.refresh()
         elif self._console.is_terminal:
             self._console.print(line_of(event, self._console.width), soft_wrap=True)
         else:
@@ -104,29 +109,37 @@ class Feed:
         figures = "" if loss is None else f"  loss {loss:.3f}"
         figures += "" if speed is None else f"  {number(float(round(speed, -2)))} tok/s"
         self._bars.update(task, completed=fraction, figures=figures)
-        self._draw()
+        self.refresh()
 
     def progress_ended(self) -> None:
         """A trial ended. Which, the trainer does not say: of those side by side it is the one that got furthest."""
         furthest = max(self._trials, key=lambda label: self._trials[label][1], default=None)
         if furthest is not None:
             self._bars.remove_task(self._trials.pop(furthest)[0])
-            self._draw()
+            self.refresh()
 
     def idle(self) -> None:
         """No trial runs."""
         while self._trials:
             self.progress_ended()
 
-    def _draw(self) -> None:
+    def refresh(self) -> None:
+        """Draw the rows below the feed anew."""
         if self._bottom is not None:
             self._bottom.refresh()
 
     def _rows(self) -> Group:
         width = min(self._console.width - 1, BOTTOM_WIDTH)
         rows = [*self._bars.get_renderables()] if self._trials else []
-        words = str(self._tally)
-        return Group(*rows, *([Text(f"  {words}"[:width], "dim")] if words else []))
+        words = [str(self._tally), *([] if self._ends is None else [_left(self._ends - time.monotonic())])]
+        text = f"  {' · '.join(filter(None, words))}"[:width]
+        return Group(*rows, *([Text(text, "dim")] if text.strip() else []))
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
 def _label(text: str) -> str:

@@ -134,7 +134,7 @@ def join(
     }
     said = load_config(home, os.environ, flags, config).config
     wish = wish_of(home, swarm=said.swarm, bootstrap=said.bootstrap, key_file=said.swarm_key, invite=invite, move=move)
-    with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose, minutes=said.minutes) as feed:
         trio.run(run, home, wish, said, feed)
 
 
@@ -155,6 +155,7 @@ def swarm(
     from node.swarm import swarm as run
 
     home = home_of(context)
-    said = load_config(home, os.environ, {"minutes": minutes, "task": task, "verbose": verbose}, config)
-    with Feed(feed_console(json=json), json=json, verbose=said.config.verbose) as feed:
-        trio.run(run, home, nodes, said, feed)
+    settings = load_config(home, os.environ, {"minutes": minutes, "task": task, "verbose": verbose}, config)
+    said = settings.config
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose, minutes=said.minutes) as feed:
+        trio.run(run, home, nodes, settings, feed)

@@ -130,6 +130,7 @@ async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+            nursery.start_soon(_keep_time, feed)
             with trio.CancelScope() as time_up:
                 async with trio.open_nursery() as running:
                     parts = shares(own_cores(), nodes)
@@ -153,6 +154,13 @@ async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
             {"text": text, "homes": [str(one.folder) for one in homes]} | vars(summary),
         )
     )
+
+
+async def _keep_time(feed: Feed) -> None:
+    """Show how much time is left, as nothing else may happen for a while."""
+    while True:
+        feed.refresh()
+        await trio.sleep(1)
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:

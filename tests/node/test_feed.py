@@ -206,6 +206,14 @@ def test_what_came_of_the_work_stays_in_sight_on_a_terminal() -> None:
     assert "no gain" not in out.getvalue()
 
 
+@pytest.mark.parametrize(("minutes", "words"), [(2, "2:00 left"), (90, "1:30:00 left"), (0, "0:00 left")])
+def test_how_much_time_is_left_is_in_sight(minutes: float, words: str) -> None:
+    out = io.StringIO()
+    with Feed(Console(file=out, force_terminal=True, width=80, markup=False), minutes=minutes) as feed:
+        feed.refresh()
+    assert words in out.getvalue()
+
+
 def test_the_tally_counts_what_happened() -> None:
     tally = Tally()
     assert str(tally) == ""
