@@ -33,17 +33,14 @@ def feed_console(*, json: bool) -> Console:
 class Feed:
     """Shows events on standard output. A context manager, since the rows below it borrow the terminal's last lines.
 
-    verbose: also what is quiet otherwise (node/lines.py); JSON is always all of it. minutes: until it ends, None for
-    never.
+    verbose: also what is quiet otherwise (node/lines.py); JSON is always all of it.
     """
 
-    def __init__(
-        self, console: Console, *, json: bool = False, verbose: bool = False, minutes: float | None = None
-    ) -> None:
+    def __init__(self, console: Console, *, json: bool = False, verbose: bool = False) -> None:
         self._console = console
         self._json = json
         self._verbose = verbose
-        self._ends = None if minutes is None else time.monotonic() + 60 * minutes
+        self._ends: float | None = None
         self._tally = Tally()
         self._trials: dict[str, tuple[TaskID, float]] = {}
         self._bars = Progress(
@@ -122,6 +119,11 @@ class Feed:
         """No trial runs."""
         while self._trials:
             self.progress_ended()
+
+    def ends_in(self, minutes: float) -> None:
+        """Show from now on how much of so many minutes is left."""
+        self._ends = time.monotonic() + 60 * minutes
+        self.refresh()
 
     def refresh(self) -> None:
         """Draw the rows below the feed anew."""

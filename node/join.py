@@ -107,8 +107,10 @@ async def join(home: Home, wish: Wish, config: Config, feed: Feed) -> None:
     log, identity and network when it cannot start.
     """
     take_share(config.nice, config.cores)
-    minutes = math.inf if config.minutes is None else config.minutes
-    deadline = trio.current_time() + 60 * minutes
+    deadline = math.inf
+    if config.minutes is not None:
+        deadline = trio.current_time() + 60 * config.minutes
+        feed.ends_in(config.minutes)
     with only_node(home):
         shutil.rmtree(home.workspaces, ignore_errors=True)  # what a killed node left
         repaired_at, repaired = -math.inf, ""

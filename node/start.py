@@ -134,7 +134,7 @@ def join(
     }
     said = load_config(home, os.environ, flags, config).config
     wish = wish_of(home, swarm=said.swarm, bootstrap=said.bootstrap, key_file=said.swarm_key, invite=invite, move=move)
-    with Feed(feed_console(json=json), json=json, verbose=said.verbose, minutes=said.minutes) as feed:
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
         trio.run(run, home, wish, said, feed)
 
 
@@ -157,5 +157,5 @@ def swarm(
     home = home_of(context)
     settings = load_config(home, os.environ, {"minutes": minutes, "task": task, "verbose": verbose}, config)
     said = settings.config
-    with Feed(feed_console(json=json), json=json, verbose=said.verbose, minutes=said.minutes) as feed:
+    with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
         trio.run(run, home, nodes, settings, feed)

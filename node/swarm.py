@@ -137,6 +137,7 @@ async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
                     address = await running.start(_run_node, homes[0], parts[0], environment, feed)
                     if minutes is not None:
                         time_up.deadline = trio.current_time() + 60 * minutes
+                        feed.ends_in(minutes)
                     environment[variable("bootstrap")] = address
                     for other, cores in zip(homes[1:], parts[1:], strict=True):
                         running.start_soon(_run_node, other, cores, environment, feed)

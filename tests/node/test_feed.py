@@ -209,8 +209,8 @@ def test_what_came_of_the_work_stays_in_sight_on_a_terminal() -> None:
 @pytest.mark.parametrize(("minutes", "words"), [(2, "2:00 left"), (90, "1:30:00 left"), (0, "0:00 left")])
 def test_how_much_time_is_left_is_in_sight(minutes: float, words: str) -> None:
     out = io.StringIO()
-    with Feed(Console(file=out, force_terminal=True, width=80, markup=False), minutes=minutes) as feed:
-        feed.refresh()
+    with Feed(Console(file=out, force_terminal=True, width=80, markup=False)) as feed:
+        feed.ends_in(minutes)
     assert words in out.getvalue()
 
 
