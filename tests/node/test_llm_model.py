@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from agent.llm.prompt import Circumstances, Message
+from agent.llm.synthesis import Entry
 from agent.notebook import Notebook
 from node.events import Event
 from node.lines import line_of
@@ -221,6 +222,10 @@ class Lab:
         around = Circumstances("a processor")
         return await self.proposing.propose(Notebook(KNOB_TASK, b"m" * 32, "cpu"), KNOB_TASK, around)
 
+    async def synthesise(self) -> Sequence[Entry]:
+        book = Notebook(KNOB_TASK, b"m" * 32, "cpu")
+        return await self.proposing.synthesise(book, KNOB_TASK, Circumstances("a processor"))
+
     def told(self, kind: str) -> list[str]:
         return [event.data.get("why") or event.data.get("text", "") for event in self.shown if event.kind == kind]
 
@@ -286,3 +291,12 @@ async def test_every_call_tells_what_it_cost_and_what_all_have(ledger: Path) -> 
     line = line_of(second).plain
     assert line.endswith("asked some/model  15 tokens, $0.0001  today $0.0001  in all $0.0001")
     json.loads(second.to_json())
+
+
+async def test_what_a_model_concludes_is_nothing_where_it_fails(ledger: Path) -> None:
+    said = {"hypotheses": [{"text": "larger", "knobs": {"SIZE": 64}}]}
+    lab = Lab(Scripted(Reply(json.dumps(said), (10, 5)), failed("refused")), Spending(ledger, Budget()))
+    (concluded,) = await lab.synthesise()
+    assert (concluded.text, concluded.proposer) == ("larger", "some/model")
+    assert not await lab.synthesise()
+    assert lab.told("trouble") == ["refused: why; the node searches, and asks it again in 1 min"]
