@@ -31,3 +31,8 @@ def test_every_format_of_export_and_every_column_of_parquet_is_explained(tmp_pat
         columns = row_of(lab.write(result), result)
     assert set(FORMATS) <= named
     assert set(columns) <= named
+
+
+def test_every_page_is_in_the_sites_contents() -> None:
+    listed = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
