@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("torch", "optuna", "litellm", "numpy", "sqlalchemy", "tokenizers")
+HEAVY = ("torch", "optuna", "litellm", "numpy", "sqlalchemy", "tokenizers", "matplotlib", "pyarrow")
 
 
 def test_a_relaying_node_loads_no_machine_learning(tmp_path: Path) -> None:
