@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from agent.discoveries import BELIEVED, Discovery, credibility, discover, is_replication, own_verdict
-from agent.entries import Verdict, kept
+from agent.credit import credit_of_all
+from agent.discoveries import BELIEVED, Discovery, discover, is_replication
 from agent.evidence import Experiment, NewValues
 
 
@@ -19,7 +19,7 @@ class Catalogue:
         self._found: dict[NewValues, Discovery] = {}
         self._stale: set[NewValues] = set()
         self._ordered: Sequence[Discovery] | None = None
-        self._verdicts: dict[bytes, list[Verdict]] | None = None
+        self._credit: Mapping[bytes, float] | None = None
         self._disbelieved: frozenset[bytes] | None = None
 
     def add(self, test: Experiment) -> None:
@@ -56,15 +56,14 @@ class Catalogue:
         return sorted(tests.values(), key=lambda test: test.moment)
 
     def credibility(self, author: bytes) -> float:
-        """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
-        tests = self._own_tests().get(author, [])
-        return credibility(sum(map(kept, tests)), tests.count("discard"))
+        """How far this node trusts what an author says, in (0, 1): `agent.credit` has the rule; 0.5 for a stranger."""
+        return self._credits().get(author, 0.5)
 
     def disbelieved(self) -> frozenset[bytes]:
         """The authors whom this node does not believe."""
-        tests = self._own_tests()
+        known = self._credits().items()
         if self._disbelieved is None:
-            self._disbelieved = frozenset(author for author in tests if self.credibility(author) < BELIEVED)
+            self._disbelieved = frozenset(author for author, credit in known if credit < BELIEVED)
         return self._disbelieved
 
     def _of(self, change: NewValues) -> Discovery | None:
@@ -73,17 +72,11 @@ class Catalogue:
             discovery = discover(self.tests_of(change))
             if discovery is not None:
                 self._found[change] = discovery
-                self._ordered = self._verdicts = self._disbelieved = None
+                self._ordered = self._credit = self._disbelieved = None
         return self._found.get(change)
 
-    def _own_tests(self) -> Mapping[bytes, list[Verdict]]:
-        """Finder -> this node's verdicts on what they found."""
+    def _credits(self) -> Mapping[bytes, float]:
         discoveries = self.all()
-        if self._verdicts is None:
-            self._verdicts = defaultdict(list)
-            for discovery in discoveries:
-                verdict = own_verdict(discovery, self._me)
-                for finder in discovery.finders:
-                    if verdict is not None and finder != self._me:
-                        self._verdicts[finder].append(verdict)
-        return self._verdicts
+        if self._credit is None:
+            self._credit = credit_of_all(discoveries, self._me)
+        return self._credit

@@ -98,14 +98,15 @@ def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:
     return "keep" if discovery.author == me else dict(discovery.replications).get(me)
 
 
-def settled(own_tests: Sequence[Experiment]) -> bool:
-    """Whether a node's own tests of a change need no further one: a clear verdict, or no more attempts."""
-    return any(kept(test.verdict) or test.verdict == "discard" for test in own_tests) or len(own_tests) >= ATTEMPTS
+def settled(own_tests: Sequence[Experiment], status: Status) -> bool:
+    """Whether a node's own tests of a change need no further one: it was kept, or there are no more attempts.
 
-
-def credibility(held: int, failed: int) -> float:
-    """Mean of the Beta(1 + held, 1 + failed) posterior: 0.5 for a stranger, never 0 or 1."""
-    return (1 + held) / (2 + held + failed)
+    Discarding settles it too, unless it is confirmed: then it holds elsewhere, and may hold here once the own best
+    recipe has moved.
+    """
+    if any(kept(test.verdict) for test in own_tests) or len(own_tests) >= ATTEMPTS:
+        return True
+    return status != "confirmed" and any(test.verdict == "discard" for test in own_tests)
 
 
 def _verdict(tests: Sequence[Experiment]) -> Verdict:

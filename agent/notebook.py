@@ -6,6 +6,7 @@ what a new record touched is made anew.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from agent.best import Best, Code, latest_run
 from agent.board import BoardRow, board
@@ -26,6 +27,8 @@ from trainer.errors import RecipeError
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, recipe_id
 from trainer.task import Task
+
+NEAR_TRIES: Final = 3  # of near-duplicates, by one node
 
 
 class Notebook:
@@ -193,6 +196,10 @@ class Notebook:
         """The usable experiments on a parent (by id), by time and id."""
         return self._experiments.on_parent(recipe)
 
+    def worn(self, recipe: Recipe) -> bool:
+        """Whether this node has tried near-duplicates of a recipe as often as that makes sense."""
+        return sum(test.author == self.me for test in self.near(recipe)) >= NEAR_TRIES
+
     def latest_keeps(self) -> list[Experiment]:
         """What made each author's best recipe, by author."""
         return [keep for _, keep in sorted(self._experiments.latest_keeps.items())]
@@ -241,7 +248,7 @@ class Notebook:
         return self._discoveries.tests_of(frozenset(change.items()))
 
     def credibility(self, author: bytes) -> float:
-        """How far this node trusts what an author keeps, in (0, 1): by its own tests of their discoveries alone."""
+        """How far this node trusts what an author says, in (0, 1): `agent.credit` has the rule; 0.5 for a stranger."""
         return self._discoveries.credibility(author)
 
     def open_replications(self) -> list[Discovery]:

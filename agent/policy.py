@@ -1,12 +1,17 @@
-"""What is worth most now: explore an idea, replicate a peer's discovery, or calibrate the noise.
+"""What is worth most now: explore an idea, replicate a peer's discovery, calibrate the noise, or synthesise.
 
 The value of an activity is the improvement of this node's own best recipe that it can be expected to bring, per trial:
 
 - explore: the mean improvement that this node's recent explorations brought (a failure brought nothing), with a prior
-  of one noise deviation that stands for hope and is never quite used up;
+  of one noise deviation that stands for hope and is never quite used up. Or an open hypothesis: what its priority
+  promises x how far its author is believed x how often such ideas hold;
 - replicate: the promised gain x the chance that it holds. The chance is a Beta posterior: the finder's credibility is
   its prior, worth two tests, and each other author's test counts by that author's credibility. A test that peers are
-  running right now, of something not confirmed yet, is worth little: their result comes for free.
+  running right now, of something not confirmed yet, is worth little: their result comes for free;
+- calibrate: the trials that a better known noise would spare the next experiments, each worth what exploring brings. It
+  falls to nothing once the noise is known, by whoever measured it;
+- synthesise: takes no trial, so it is not weighed against the others. It is due when DIGEST results are in that no
+  insight looked at yet; then each node does it with a chance of one over the nodes at work, so that one of them does.
 
 The node draws among its options with probabilities that grow with the square of the value, so that nodes that know the
 same do not all do the same, and spends at most REPLICATING of its recent time on replications. Nobody assigns roles.
@@ -18,29 +23,43 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from agent.claims import Claim
-from agent.discoveries import Discovery
-from agent.entries import kept
-from agent.evidence import claim_of
+from agent.discoveries import BELIEVED, Discovery
+from agent.entries import Hypothesis, Insight, kept
+from agent.evidence import Experiment, claim_of
+from agent.hypotheses import Idea, takeable
+from agent.insights import RULE, findings
+from agent.judge import ERROR, MAX_SEEDS
 from agent.notebook import Notebook
+from agent.said import Told
+from agent.strategy import CLIMB, Strategy, strategy
+from agent.student import quantile
+from agent.suggestions import suggestions
 from trainer.recipe import Recipe
 
 RECENT: Final = 12  # experiments
-REPLICATING: Final = 0.5
+REPLICATING: Final = 0.3
+WINDOW: Final = 24  # experiments, over which that holds
 CLAIMED: Final = 0.3  # what is left of a value for each peer that is at it
 PRIOR_TESTS: Final = 2.0
 PRIOR_EXPLORATIONS: Final = 2.0  # trials that brought a deviation each
 LEAST_CHANCE: Final = 0.2
 BELIEVABLE: Final = 20.0  # deviations
 CLEAR: Final = 4.0  # deviations
-CALIBRATED_DEGREES: Final = 4.0
-UNDECIDED: Final = 2  # inconclusive verdicts among the recent
+SMALL_TRIALS: Final = 2.5  # that decide about a small effect
+CALIBRATION_SEEDS: Final = 2
+DIGEST: Final = 20  # results
+IDEAS: Final = 3  # open hypotheses that are weighed
+IDEAS_HOLD: Final = 0.3
+IDEAS_PROMISE: Final = 4.0  # deviations at a priority of a half, as `agent.suggestions` gives them
 
 
 @dataclass(frozen=True)
 class Explore:
-    """Try a new idea. reason: for the feed."""
+    """Try a new idea: an open hypothesis, or what a proposer has by the strategy. reason: for the feed."""
 
     reason: str
+    strategy: Strategy = CLIMB
+    idea: Idea | None = None
 
 
 @dataclass(frozen=True)
@@ -59,26 +78,48 @@ class Calibrate:
     reason: str
 
 
-Decision: TypeAlias = Explore | Replicate | Calibrate
+@dataclass(frozen=True)
+class Synthesise:
+    """Say what the records say together: these entries, never none."""
+
+    entries: Sequence[Insight | Hypothesis]
+    reason: str
+
+
+Decision: TypeAlias = Explore | Replicate | Calibrate | Synthesise
 
 
 def choose(notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: random.Random) -> Decision:
     """Decide what this node does next. claims: what peers announced; now_ms: milliseconds since 1970."""
-    noise = notebook.noise()
-    if noise.measured < CALIBRATED_DEGREES and _undecided(notebook) and not notebook.calibrated(notebook.best()):
-        return Calibrate(notebook.best(), "verdicts stay open, and the noise here is not known well")
+    if rng.random() < synthesis_chance(notebook):
+        entries: list[Insight | Hypothesis] = [*findings(notebook), *suggestions(notebook)]
+        if entries:
+            return Synthesise(entries, f"{len(unread(notebook))} results that no insight looked at")
     live = [claim for claim in claims if claim.expires_ms > now_ms and claim.author != notebook.me]
-    valued = [(replication_value(notebook, found, live), found) for found in notebook.open_replications()]
-    options = [(value, found) for value, found in valued if value > 0]
-    if not options:
-        return Explore("nothing to replicate")
-    if replication_share(notebook) >= REPLICATING:
-        return Explore("replicated enough for now")
-    weights = [exploration_value(notebook) ** 2, *(value**2 for value, _ in options)]
-    (drawn,) = rng.choices([None, *(found for _, found in options)], weights)
-    if drawn is None:
-        return Explore("promises as much as the replications that wait")
-    return Replicate(drawn, f"{chance(notebook, drawn):.0%} likely to hold")
+    options: list[tuple[float, Decision]] = []
+    if replication_share(notebook) < REPLICATING:
+        options += [
+            (
+                replication_value(notebook, found, live),
+                Replicate(found, f"{chance(notebook, found):.0%} likely to hold"),
+            )
+            for found in notebook.open_replications()
+            if not notebook.worn(notebook.onto_best(found))
+        ]
+    options += [
+        (idea_value(notebook, idea), Explore("an open hypothesis", idea=idea))
+        for idea in takeable(notebook, claims=live, now_ms=now_ms)[:IDEAS]
+        if not notebook.worn(notebook.on_best(idea.hypothesis.change))
+    ]
+    exploring = exploration_value(notebook)
+    options.append((calibration_value(notebook) * exploring, Calibrate(notebook.best(), "the noise is not known well")))
+    options = [(value, option) for value, option in options if value > 0]
+    weights = [exploring**2, *(value**2 for value, _ in options)]
+    (drawn,) = rng.choices([None, *(option for _, option in options)], weights)
+    if drawn is not None:
+        return drawn
+    reason = "promises as much as what waits" if options else "nothing to replicate"
+    return Explore(reason, strategy(notebook, [claim.change for claim in live]))
 
 
 def exploration_value(notebook: Notebook) -> float:
@@ -87,6 +128,32 @@ def exploration_value(notebook: Notebook) -> float:
     gained = sum(e.result.effect or 0.0 for e in recent if e.verdict == "keep")
     trials = sum(len(e.result.pairs) for e in recent)
     return (PRIOR_EXPLORATIONS * notebook.noise().sd + gained) / (PRIOR_EXPLORATIONS + trials)
+
+
+def idea_value(notebook: Notebook, idea: Idea) -> float:
+    """Expected improvement per trial from testing an open hypothesis, in the metric's unit."""
+    priority = min(idea.hypothesis.priority, 0.99)
+    promised = min(IDEAS_PROMISE * priority / (1 - priority), BELIEVABLE) * notebook.noise().sd
+    credit = 1.0 if idea.author == notebook.me else notebook.credibility(idea.author)
+    return promised * credit * IDEAS_HOLD / SMALL_TRIALS
+
+
+def calibration_value(notebook: Notebook) -> float:
+    """Trials that CALIBRATION_SEEDS more trials of the own best recipe would spare RECENT experiments, per trial.
+
+    A keep takes a mean of quantile x deviation / sqrt(seeds), so the seeds that an experiment takes grow with the
+    square of the quantile, which falls as the noise gets known. Only seeds after the first can be spared. 0 where this
+    node has run its best recipe on most seeds already.
+    """
+    best = notebook.best()
+    recent = notebook.experiments(notebook.me)[-RECENT:]
+    if not recent or notebook.own_seeds(best) > MAX_SEEDS - CALIBRATION_SEEDS:
+        return 0.0
+    degrees = notebook.noise().degrees
+    level = 1 - ERROR / MAX_SEEDS
+    sparing = 1 - (quantile(level, degrees + CALIBRATION_SEEDS) / quantile(level, degrees)) ** 2
+    later = sum(len(test.result.pairs) - 1 for test in recent) * RECENT / len(recent)
+    return sparing * later / CALIBRATION_SEEDS
 
 
 def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence[Claim]) -> float:
@@ -101,7 +168,7 @@ def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence
     sd = notebook.noise().sd
     seen = max((e.effect or 0.0 for e in notebook.experiments(notebook.me)), default=0.0)
     gain = min(notebook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
-    trials = 1.0 if gain > CLEAR * sd else 2.5
+    trials = 1.0 if gain > CLEAR * sd else SMALL_TRIALS
     change = claim_of(discovery.change).items()
     # a peer that holds a part of the change already claims the rest
     testing = [claim for claim in claims if claim.change and claim.change.items() <= change]
@@ -122,12 +189,25 @@ def chance(notebook: Notebook, discovery: Discovery) -> float:
 
 
 def replication_share(notebook: Notebook) -> float:
-    """The share of replications in the time of this node's recent experiments."""
-    recent = [e.result for e in notebook.experiments(notebook.me)[-RECENT:]]
-    total = sum(result.seconds for result in recent)
+    """The share of replications in the time of this node's last WINDOW experiments; what is to come counts as others.
+
+    So who comes late, or where much was found at once, may replicate several in a row.
+    """
+    recent = [e.result for e in notebook.experiments(notebook.me)[-WINDOW:]]
+    total = sum(result.seconds for result in recent) * WINDOW / max(len(recent), 1)
     return sum(result.seconds for result in recent if result.replicates is not None) / total if total else 0.0
 
 
-def _undecided(notebook: Notebook) -> bool:
-    recent = notebook.experiments(notebook.me)[-RECENT:]
-    return sum(e.verdict == "inconclusive" for e in recent) >= UNDECIDED
+def unread(notebook: Notebook) -> list[Experiment]:
+    """The results that are newer than the last insight or hypothesis by rule of anybody whom this node believes."""
+    told: list[Told] = [t for t in notebook.insights() if t.insight.proposer == RULE]
+    told += [t for t in notebook.hypotheses() if t.hypothesis.proposer == RULE]
+    believed = [t.moment for t in told if t.author == notebook.me or notebook.credibility(t.author) >= BELIEVED]
+    last = max(believed, default=(0, b""))
+    return notebook.experiments_after(last)
+
+
+def synthesis_chance(notebook: Notebook) -> float:
+    """How likely this node is to synthesise now: over the nodes at work these chances sum to one."""
+    fresh = unread(notebook)
+    return 1 / len({test.author for test in fresh}) if len(fresh) >= DIGEST else 0.0

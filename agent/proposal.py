@@ -6,6 +6,7 @@ from typing import Protocol
 
 from agent.notebook import Notebook
 from trainer.knobs import Scalar
+from trainer.recipe import Recipe
 from trainer.task import Task
 
 
@@ -33,6 +34,16 @@ class Proposal:
 class Proposer(Protocol):
     """Proposes one change to the notebook's own best recipe."""
 
-    def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
-        """avoid: changes that peers are testing right now. Raises NothingLeft."""
+    def propose(
+        self,
+        notebook: Notebook,
+        task: Task,
+        *,
+        avoid: Sequence[Mapping[str, Scalar]] = (),
+        start: Recipe | None = None,
+        bold: bool = False,
+    ) -> Proposal:
+        """avoid: changes that peers are testing right now; start: the recipe that ideas start from, by default the own
+        best, against which the change is all the same; bold: larger changes. Raises NothingLeft.
+        """
         ...

@@ -95,7 +95,7 @@ class Replications:
         if discovery.edits_code and code != "all":
             return False
         tests = self._discoveries.tests_of(new_values(discovery.change))
-        return not settled([test for test in tests if test.author == self._me])
+        return not settled([test for test in tests if test.author == self._me], discovery.status)
 
     def _lost(self, discovery: Discovery, best: Best) -> float:
         mine = values(self._task, best.recipe)

@@ -1,7 +1,6 @@
 """A calibration: one recipe on several seeds of this node's own, so that the noise is known."""
 
 from collections.abc import Callable
-from typing import Final
 
 import trio
 
@@ -9,14 +8,13 @@ from agent.entries import BudgetBody, Calibration
 from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
 from agent.packed import recipe_body
+from agent.policy import CALIBRATION_SEEDS
 from gossip.supervise import alone
 from node.experiment import seed_of
 from node.trials import Trials
 from trainer.device import Device
 from trainer.recipe import Recipe, recipe_id
 from trainer.trial import Progress, Trial
-
-CALIBRATION_SEEDS: Final = 2
 
 
 async def run_calibration(

@@ -10,12 +10,14 @@ from typing import Final, TypeAlias
 import trio
 
 from agent.best import Code
-from agent.hypotheses import is_of_own_person, open_ideas, takeable
+from agent.exploring import searched, settled
+from agent.hypotheses import Idea, is_of_own_person, open_ideas, takeable
 from agent.llm.prompt import MOST_IDEAS, Circumstances
 from agent.packed import check_fits
-from agent.policy import Calibrate, Explore, Replicate, choose
+from agent.policy import Calibrate, Explore, Replicate, Synthesise, choose
 from agent.proposal import NothingLeft, Proposal
 from agent.search import Search
+from agent.strategy import CLIMB, Strategy
 from gossip.network import now_ms
 from node.claims import Claims
 from node.events import change_text
@@ -33,7 +35,7 @@ from trainer.recipe import Change, apply_change, change_between
 
 NOTHING_LEFT_SECONDS: Final = 60.0
 
-Step: TypeAlias = Plan | Calibrate
+Step: TypeAlias = Plan | Calibrate | Synthesise
 """What the research loop can do next."""
 
 
@@ -68,6 +70,7 @@ class Planner:
         self.rng = rng
         self.search = Search(seed=rng.getrandbits(31))
         self.model = model
+        self.strategy = CLIMB
 
     async def next(self) -> Step | None:
         """The next thing to do; None where an idea came to nothing, and the next call has another."""
@@ -120,8 +123,8 @@ class Planner:
         notebook = self.state.notebook
         self._tell_misfits()
         match choose(notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng):
-            case Calibrate() as calibrate:
-                return calibrate
+            case Calibrate() | Synthesise() as step:
+                return step
             case Replicate(found):
                 finder = self.state.alias(found.author)
                 return Plan(
@@ -132,16 +135,19 @@ class Planner:
                     inspired_by=(found.record_id,),
                     replicates=found.record_id,
                 )
-            case Explore():
-                return await self._idea()
+            case Explore(_, strategy, idea):
+                self._tell_shift(strategy)
+                return await self._idea(strategy, idea)
 
-    async def _idea(self) -> Plan | None:
-        """What the proposer wants to try."""
+    async def _idea(self, strategy: Strategy, idea: Idea | None) -> Plan | None:
+        """An open hypothesis, what the strategy has settled, or what a proposer wants to try."""
+        notebook = self.state.notebook
         avoid = [claim.change for claim in self.claims.live()]
-        if (asked := await self._asked(avoid)) is not None:
+        asked = settled(notebook, strategy, idea) or await self._asked(avoid)
+        if asked is not None:
             return self._plan_of(asked)
         try:
-            proposal = self.search.propose(self.state.notebook, self.state.task, avoid=avoid)
+            proposal = searched(notebook, self.search, strategy, avoid)
         except NothingLeft as nothing:
             self.told.trouble("search", str(nothing))
             await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something to replicate
@@ -174,6 +180,13 @@ class Planner:
             self.told.trouble(proposal.proposer, f"its edit cannot be tested: {why_not}")
             return None
         return Plan(notebook.best(), candidate, proposal.hypothesis, proposal.proposer, proposal.inspired_by)
+
+    def _tell_shift(self, strategy: Strategy) -> None:
+        """Say why this node explores otherwise from now on."""
+        if (strategy.kind, strategy.start) == (self.strategy.kind, self.strategy.start):
+            return
+        self.strategy = strategy
+        self.told.note(f"strategy: {strategy.reason or 'the best recipe has moved: small steps from there'}")
 
     def _tell_misfits(self) -> None:
         """Say once of each code change of peers why it is not tried on the best recipe as it is."""

@@ -16,7 +16,7 @@ import trio
 
 from agent.entries import Entry, Presence, Result
 from agent.evidence import claim_of
-from agent.policy import Calibrate
+from agent.policy import Calibrate, Synthesise
 from gossip.database import FULL_DISK
 from node.calibrate import run_calibration
 from node.claims import Claims
@@ -87,6 +87,10 @@ class Research:
                 await self._experiment(trials, step)
             case Calibrate(recipe):
                 await self._calibrate(trials, recipe)
+            case Synthesise(entries):
+                await self.claims.say("synthesising", {})
+                for entry in entries:
+                    await self.publish(entry)
 
     async def _experiment(self, trials: Trials, plan: Plan) -> None:
         try:

@@ -1,6 +1,5 @@
 """One simulated node: what the research loop does, without the waiting."""
 
-import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,16 @@ from typing import Final, TypeAlias
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.claims import Claim
-from agent.entries import BudgetBody, Calibration, Pair, Result
+from agent.entries import BudgetBody, Calibration, Entry, Pair, Result
+from agent.exploring import searched, settled
 from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
-from agent.policy import Calibrate, Decision, Explore, Replicate, choose
-from agent.proposal import Proposer
+from agent.policy import CALIBRATION_SEEDS, Calibrate, Decision, Explore, Replicate, Synthesise, choose
+from agent.proposal import NothingLeft, Proposal, Proposer
 from agent.search import Search
 from gossip.identity import Identity
+from node.experiment import seed_of
 from node.simulation.world import DEVICE_CLASS, World
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, change_between, recipe_id
@@ -26,16 +27,19 @@ from trainer.task import Task
 Pairs: TypeAlias = Mapping[int, tuple[float | None, float | None]]
 """seed -> (candidate's value, parent's value)"""
 PROGRAM: Final = bytes(32)
+SYNTHESIS_SECONDS: Final = 0.1
+NOTHING_LEFT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a node did: an entry to publish after `seconds`. change: what it claims meanwhile."""
+    """What a node did: entries to publish after `seconds`. change, hypothesis: what it claims meanwhile."""
 
-    entry: Result | Calibration
+    entries: Sequence[Entry]
     seconds: float
     decision: Decision
-    change: Mapping[str, Scalar]
+    change: Mapping[str, Scalar] = field(default_factory=dict)
+    hypothesis: bytes | None = None
 
 
 @dataclass
@@ -64,20 +68,41 @@ class Node:
         """Decide and do one thing. claims: of peers."""
         decision = choose(self.notebook, claims=claims, now_ms=now_ms, rng=self.rng)
         match decision:
+            case Synthesise(entries):
+                return Step(entries, SYNTHESIS_SECONDS, decision)
             case Calibrate(recipe):
                 calibration, seconds = self.calibrate(recipe)
-                return Step(calibration, seconds, decision, {})
+                return Step([calibration], seconds, decision)
             case Replicate(discovery):
-                result, seconds = self.experiment(self.notebook.onto_best(discovery), "", discovery.record_id)
-                return Step(result, seconds, decision, discovery.new_values)
-            case Explore():
-                avoid = [claim.change for claim in claims]
-                proposal = self.proposer.propose(self.notebook, self.world.task, avoid=avoid)
-                result, seconds = self.experiment(self.notebook.on_best(proposal.change), proposal.hypothesis)
-                return Step(result, seconds, decision, proposal.change)
+                plan = Proposal(discovery.new_values, "", "replication", (discovery.record_id,))
+                return self._test(plan, decision, replicates=discovery.record_id)
+            case Explore(_, strategy, idea):
+                try:
+                    proposal = settled(self.notebook, strategy, idea) or searched(
+                        self.notebook, self.proposer, strategy, [claim.change for claim in claims]
+                    )
+                except NothingLeft:
+                    return Step((), NOTHING_LEFT_SECONDS, decision)
+                return self._test(proposal, decision, hypothesis=idea.record_id if idea else None)
+
+    def _test(
+        self,
+        proposal: Proposal,
+        decision: Decision,
+        *,
+        replicates: bytes | None = None,
+        hypothesis: bytes | None = None,
+    ) -> Step:
+        candidate = self.notebook.on_best(proposal.change)
+        result, seconds = self.experiment(candidate, proposal.hypothesis, replicates, proposal.inspired_by)
+        return Step([result], seconds, decision, proposal.change, hypothesis)
 
     def experiment(
-        self, candidate: Recipe, hypothesis: str = "", replicates: bytes | None = None
+        self,
+        candidate: Recipe,
+        hypothesis: str = "",
+        replicates: bytes | None = None,
+        inspired_by: Sequence[bytes] = (),
     ) -> tuple[Result, float]:
         """Trials of a candidate against the own best recipe until the judge decides, and the seconds they took."""
         parent = self.notebook.best()
@@ -86,6 +111,7 @@ class Node:
         improvements: list[float] = []
         judgement: Judgement | None = None
         seconds = 0.0
+        said = {"hypothesis": hypothesis, "replicates": replicates, "inspired_by": list(inspired_by)}
         for number in range(MAX_SEEDS):
             seed = seed_of(self.author, parent, number)
             known = self.notebook.own_trials(parent, seed)
@@ -94,7 +120,7 @@ class Node:
             after = self.world.trial(candidate, seed)
             if not math.isfinite(after):
                 pairs[seed] = (None, before)
-                return self._result(candidate, pairs, "crash", seconds, hypothesis, replicates), seconds
+                return self._result(candidate, pairs, "crash", seconds, **said), seconds
             pairs[seed] = (after, before)
             improvements.append(self.world.task.metric.improvement(before, after))
             judgement = judge(improvements, noise, minimum=worth)
@@ -103,7 +129,7 @@ class Node:
         assert judgement is not None
         assert judgement.verdict is not None
         seen = {"effect": judgement.effect, "interval": (judgement.low, judgement.high)}
-        return self._result(candidate, pairs, judgement.verdict, seconds, hypothesis, replicates, **seen), seconds
+        return self._result(candidate, pairs, judgement.verdict, seconds, **said, **seen), seconds
 
     def _result(
         self,
@@ -111,9 +137,7 @@ class Node:
         pairs: Pairs,
         verdict: str,
         seconds: float,
-        hypothesis: str,
-        replicates: bytes | None,
-        **seen: object,
+        **more: object,
     ) -> Result:
         return make_result(
             self.world.task,
@@ -123,15 +147,15 @@ class Node:
             verdict,
             seconds=seconds,
             device_class=self.device_class,
-            hypothesis=hypothesis,
-            replicates=replicates,
-            **seen,
+            **more,
         )
 
     def calibrate(self, recipe: Recipe) -> tuple[Calibration, float]:
         """The recipe on new seeds of this node's own, and the seconds that took."""
-        seeds = [seed_of(self.author, recipe, number) for number in range(MAX_SEEDS)]
-        seconds = self.world.seconds * sum(self.notebook.own_trials(recipe, seed) is None for seed in seeds)
+        known = self.notebook.values(recipe_id(recipe))
+        seeds = [s for s in (seed_of(self.author, recipe, n) for n in range(MAX_SEEDS)) if s not in known]
+        seeds = seeds[:CALIBRATION_SEEDS]
+        seconds = self.world.seconds * len(seeds)
         calibration = Calibration(
             recipe=recipe_body(recipe),
             values={str(seed): self.world.trial(recipe, seed) for seed in seeds},
@@ -141,11 +165,6 @@ class Node:
             seconds=seconds,
         )
         return calibration, seconds
-
-
-def seed_of(author: bytes, parent: Recipe, number: int) -> int:
-    """The number-th seed of an author's experiments on a parent, as `node.experiment` has it."""
-    return int.from_bytes(hashlib.sha256(author + recipe_id(parent) + bytes([number])).digest()[:6], "big")
 
 
 def identity(number: int) -> Identity:

@@ -8,8 +8,8 @@ from typing import Final
 
 from agent import entries
 from agent.claims import Claim
-from agent.entries import Result
-from agent.policy import Calibrate, Explore, Replicate
+from agent.entries import Calibration, Result
+from agent.policy import Calibrate, Explore, Replicate, Synthesise
 from gossip.record import Record
 from node.simulation.node import Node, Step, identity
 from node.simulation.world import World, surface_world
@@ -17,17 +17,24 @@ from node.simulation.world import World, surface_world
 START_MS: Final = 1_700_000_000_000
 CLAIM_MS: Final = 60_000
 STARTS_APART: Final = 3.0  # seconds
-ACTIVITIES: Final = {Explore: "explore", Replicate: "replicate", Calibrate: "calibrate"}
+ACTIVITIES: Final = {
+    Explore: "explore",
+    Replicate: "replicate",
+    Calibrate: "calibrate",
+    Synthesise: "synthesise",
+}
 
 
 @dataclass(frozen=True)
 class Done:
-    """One thing that a node did. start, seconds: virtual."""
+    """One thing that a node did. start, seconds: virtual; trials: whether it ran any; strategy: of an exploration."""
 
     node: Node
     activity: str
     start: float
     seconds: float
+    trials: bool
+    strategy: str
 
 
 @dataclass
@@ -88,19 +95,23 @@ class Swarm:
         now_ms = self.start_ms + int(self.now * 1000)
         others = [claim for claim in self._claims.values() if claim.author != node.author]
         step = node.act(others, now_ms)
-        self.done.append(Done(node, ACTIVITIES[type(step.decision)], self.now, step.seconds))
-        claim = Claim(node.author, step.change, now_ms + CLAIM_MS)
+        strategy = step.decision.strategy.kind if isinstance(step.decision, Explore) else ""
+        trials = any(isinstance(entry, Result | Calibration) for entry in step.entries)
+        activity = ACTIVITIES[type(step.decision)]
+        self.done.append(Done(node, activity, self.now, step.seconds, trials, strategy))
+        claim = Claim(node.author, step.change, now_ms + CLAIM_MS, step.hypothesis)
         self._at(self.now + self.latency, lambda: self._claims.__setitem__(claim.author, claim))
         self._at(self.now + step.seconds, lambda: self._finish(node, step))
 
     def _finish(self, node: Node, step: Step) -> None:
-        time_ms = self.start_ms + int(self.now * 1000)
-        record = entries.write(node.signer, self.world.task.fingerprint, time_ms, step.entry)
-        self.records.append(record)
-        node.notebook.add(record)
-        for other in self.nodes:
-            if other is not node:
-                self._at(self.now + self.latency, lambda other=other: other.notebook.add(record))  # type: ignore[misc]
+        for number, entry in enumerate(step.entries):
+            time_ms = self.start_ms + int(self.now * 1000) + number
+            record = entries.write(node.signer, self.world.task.fingerprint, time_ms, entry)
+            self.records.append(record)
+            node.notebook.add(record)
+            for other in self.nodes:
+                if other is not node:
+                    self._at(self.now + self.latency, lambda o=other, r=record: o.notebook.add(r))  # type: ignore[misc]
         self._act(node)
 
 

@@ -1,3 +1,4 @@
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -6,15 +7,16 @@ import pytest
 
 from agent import policy
 from agent.claims import Claim
-from agent.entries import Calibration, RecipeBody
+from agent.entries import Calibration, Hypothesis, RecipeBody
+from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
-from agent.policy import Calibrate, Decision, Explore, Replicate, choose
+from agent.policy import Calibrate, Decision, Explore, Replicate, Synthesise, choose
 from gossip.identity import Identity
 from gossip.record import Record
-from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, Writer, notebook
-from tests.agent.world import BUDGET, DEVICE_CLASS
+from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, TASK, Writer, notebook
+from tests.agent.world import BUDGET, DEVICE_CLASS, make_result
 from trainer.knobs import Scalar
-from trainer.recipe import BASELINE
+from trainer.recipe import BASELINE, make_recipe
 
 NOW = 1_700_000_500_000
 
@@ -109,15 +111,17 @@ def test_lying_more_gains_nothing() -> None:
     assert policy.replication_value(book, one, []) == policy.replication_value(more, other, [])
 
 
-def test_a_node_that_has_replicated_a_lot_explores_again() -> None:
+def test_a_node_that_has_replicated_its_share_of_the_time_explores_again() -> None:
     write = Writer()
     records = []
-    for depth in range(4, 9):
-        found = write.test(ANN, {"DEPTH": depth}, 0.1)
-        records += [found, write.test(ME, {"DEPTH": depth}, 0.1, replicates=found.id)]
-    book = notebook(*records, write.test(BOB, INIT, 0.5))
-    assert policy.replication_share(book) == 1
-    assert decide(book) == Explore("replicated enough for now")
+    for number in range(math.ceil(policy.REPLICATING * policy.WINDOW)):
+        found = write.test(ANN, {"SOFTCAP": 1 + number}, 0.1)
+        records += [found, write.test(ME, {"SOFTCAP": 1 + number}, 0.1, replicates=found.id)]
+    waiting = write.test(BOB, INIT, 0.5)
+    assert replicating(notebook(*records[:-2], waiting)) > 0
+    book = notebook(*records, waiting)
+    assert policy.replication_share(book) >= policy.REPLICATING
+    assert replicating(book) == 0
 
 
 def test_exploring_is_worth_what_it_lately_brought_and_never_nothing() -> None:
@@ -129,22 +133,73 @@ def test_exploring_is_worth_what_it_lately_brought_and_never_nothing() -> None:
     assert policy.exploration_value(lucky) > policy.exploration_value(tired) + 0.01
 
 
-def test_open_verdicts_under_hardly_known_noise_lead_to_one_calibration() -> None:
-    write = Writer()
-    unsure = [write.test(ME, {"DEPTH": depth}, 0.001, "inconclusive") for depth in (4, 5)]
-    assert decide(notebook(unsure[0])) == Explore("nothing to replicate")
-    decision = decide(notebook(*unsure))
-    assert isinstance(decision, Calibrate)
-    assert decision.recipe == BASELINE
-    calibration = Calibration(
+def two_seeds(write: Writer, depth: int) -> Record:
+    """An experiment of two seeds that stayed open."""
+    candidate = make_recipe(TASK, {"DEPTH": depth})
+    pairs = {0: (1.0 - depth / 1000, 1.0), 1: (1.001, 1.001)}
+    return write(ME, make_result(TASK, BASELINE, candidate, pairs, "inconclusive", effect=0.0))
+
+
+def calibration(seeds: int) -> Calibration:
+    return Calibration(
         recipe=RecipeBody(),
-        values={str(seed): 1.0 + seed / 1000 for seed in range(4)},
+        values={str(seed): 1.0 + seed / 1000 for seed in range(seeds)},
         budget=BUDGET,
         device_class=DEVICE_CLASS,
         device="d",
         seconds=1.0,
     )
-    assert isinstance(decide(notebook(*unsure, write(ME, calibration))), Explore)
+
+
+def test_experiments_that_take_many_seeds_under_hardly_known_noise_lead_to_one_calibration() -> None:
+    write = Writer()
+    unsure = notebook(two_seeds(write, 4), two_seeds(write, 5))
+    drawn = [decide(unsure, seed=seed) for seed in range(200)]
+    assert any(isinstance(decision, Calibrate) and decision.recipe == BASELINE for decision in drawn)
+    unsure.add(write(ME, calibration(MAX_SEEDS)))
+    assert policy.calibration_value(unsure) == 0
+    assert not any(isinstance(decide(unsure, seed=seed), Calibrate) for seed in range(200))
+
+
+def test_what_others_measured_makes_a_calibration_worth_less() -> None:
+    write = Writer()
+    own = [two_seeds(write, 4), two_seeds(write, 5)]
+    alone = policy.calibration_value(notebook(*own))
+    assert (
+        0
+        < policy.calibration_value(
+            notebook(*own, write(ANN, calibration(MAX_SEEDS)), write(BOB, calibration(MAX_SEEDS)))
+        )
+        < alone
+    )
+    assert policy.calibration_value(notebook()) == 0
+
+
+def test_one_of_the_nodes_at_work_synthesises_what_many_results_say_and_then_nobody_again() -> None:
+    write = Writer()
+    authors = (ME, ANN, BOB, CAT)
+    records = [write.test(who, {"DEPTH": depth}, -0.1, "discard") for depth in range(4, 9) for who in authors]
+    assert policy.synthesis_chance(notebook(*records[:-1])) == 0
+    book = notebook(*records)
+    assert policy.synthesis_chance(book) == 1 / 4
+    done = [decision for seed in range(200) if isinstance(decision := decide(book, seed=seed), Synthesise)]
+    assert 30 < len(done) < 75
+    assert "DEPTH" in done[0].entries[0].text
+    for entry in done[0].entries:
+        book.add(write(ANN, entry))
+    assert policy.synthesis_chance(book) == 0
+
+
+def test_an_open_hypothesis_is_taken_the_sooner_the_more_it_promises() -> None:
+    def taken(priority: float) -> int:
+        write = Writer()
+        idea = write(ANN, Hypothesis(text="try it", change={"TIED": True}, priority=priority, proposer="rule"))
+        book = notebook(idea)
+        drawn = [decide(book, seed=seed) for seed in range(200)]
+        return sum(isinstance(d, Explore) and d.idea is not None and d.idea.record_id == idea.id for d in drawn)
+
+    assert 0 < taken(0.3) < taken(0.8)
+    assert taken(0.0) == 0
 
 
 def test_the_same_random_stream_gives_the_same_decision() -> None:

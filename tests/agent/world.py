@@ -14,7 +14,7 @@ from node.simulation.node import Node, identity, make_result
 from node.simulation.swarm import Swarm, make_swarm
 from node.simulation.world import DEVICE_CLASS, KNOBS, SD, knob, make_task, surface, surface_world
 from trainer.knobs import Scalar
-from trainer.recipe import BASELINE
+from trainer.recipe import BASELINE, Recipe
 from trainer.task import Task
 
 __all__ = [
@@ -47,7 +47,15 @@ class Uniform:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
 
-    def propose(self, notebook: Notebook, task: Task, *, avoid: Sequence[Mapping[str, Scalar]] = ()) -> Proposal:
+    def propose(
+        self,
+        notebook: Notebook,
+        task: Task,
+        *,
+        avoid: Sequence[Mapping[str, Scalar]] = (),
+        start: Recipe | None = None,
+        bold: bool = False,
+    ) -> Proposal:
         while True:
             knob = self.rng.choice(list(task.knobs.values()))
             span = Span.of(knob)

@@ -1,0 +1,289 @@
+"""Whether a swarm without any assignment does all there is to do, and what liars can do to it; on simulated trials.
+
+    python -m bench.roles [swarm|liars|devices|night]... [--nodes N] [--minutes M] [--seeds S] [--hours H]
+
+Notebook, judge, policy and search are the real ones; trials, clock and network are simulated (`node.simulation`), so
+the truth is known. Deviations are of one trial. A discovery is true if its change truly gained its finder more than
+TRUE deviations. A node's role at some time is the activity that it is at. A change has reached a node that came to hold
+it, or what is as good: nothing worth TRUE deviations would be left for it to gain from the change.
+"""
+
+import argparse
+import statistics
+import time
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from agent import entries
+from agent.discoveries import Discovery
+from agent.entries import kept
+from agent.evidence import Experiment
+from agent.notebook import Notebook
+from agent.search import Search
+from agent.span import Span, options
+from agent.strategy import drought
+from bench.figures import figure
+from gossip.record import Record
+from node.simulation.liars import KINDS, Colluder, Denier, Exaggerator, Liar, make_liars
+from node.simulation.node import Node, identity, make_result
+from node.simulation.persistence import longest_gap, most_near, repeats
+from node.simulation.swarm import ACTIVITIES, START_MS, Swarm, make_swarm
+from node.simulation.world import surface_world
+from trainer.recipe import BASELINE, Recipe, make_recipe
+from trainer.task import Task, load_task
+
+TRUE: Final = 3.0  # deviations
+RIPE: Final = 10.0  # minutes that a discovery has to be confirmed and spread
+SAMPLES: Final = 6
+NUMBERS_APART: Final = 100
+MIXED: Final[Sequence[type[Liar]]] = (Liar, Exaggerator, Colluder, Colluder, Colluder, Denier, Denier)
+DRAWS: Final = 200
+NIGHT_SECONDS: Final = 15.0
+
+
+def swarms(nodes: int, minutes: float, seeds: int) -> None:
+    """Honest nodes: roles, confirmation, replication, spread."""
+    shares: dict[str, list[float]] = defaultdict(list)
+    figures: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for seed in range(seeds):
+        swarm = make_swarm(nodes, first=1 + seed * NUMBERS_APART)
+        swarm.run(minutes)
+        swarm.settle()
+        print(f"seed {seed}: nodes in each role: {_roles(swarm, minutes)}", flush=True)
+        filled = {did.activity for did in swarm.done}
+        print(f"seed {seed}: roles filled: {len(filled)} of {len(ACTIVITIES)}")
+        spent = swarm.spent()
+        for activity, seconds in spent.items():
+            shares[activity].append(100 * seconds / sum(spent.values()))
+        for name, value in _discoveries(swarm, minutes).items():
+            figures[name] += value
+        counts = Counter(did.activity for did in swarm.done)
+        for activity in ("calibrate", "synthesise"):
+            figures[f"times that some node did {activity}", ""].append(counts[activity])
+        figures["experiments", ""].append(len(list(swarm.results())))
+        gain = [1 - swarm.world.truth(n.notebook.best()) / swarm.world.truth(BASELINE) for n in swarm.nodes]
+        figures["true improvement of a node", "%"].append(100 * statistics.median(gain))
+    for activity, of_seeds in shares.items():
+        print(figure(f"share of trial time: {activity}", "%", of_seeds))
+    for (name, unit), values in figures.items():
+        print(figure(name, unit, values) if values else f"{name}: none")
+
+
+def _roles(swarm: Swarm, minutes: float) -> str:
+    """How many nodes were at what, at some times."""
+    lines = []
+    for sample in range(1, SAMPLES + 1):
+        at = 60 * minutes * sample / SAMPLES - 1
+        now = {did.node.author: did.activity for did in swarm.done if did.start <= at}
+        count = Counter(now.values())
+        lines.append(f"{at / 60:.0f} min " + "/".join(str(count[activity]) for activity in ACTIVITIES.values()))
+    return f"({'/'.join(ACTIVITIES.values())}) " + ", ".join(lines)
+
+
+def _discoveries(swarm: Swarm, minutes: float) -> dict[tuple[str, str], list[float]]:
+    """Figures about what was found: (name, unit) -> values."""
+    book = swarm.nodes[0].notebook
+    last = START_MS + int(60_000 * (minutes - RIPE))
+    ripe = [found for found in book.discoveries() if found.time_ms <= last]
+    by_id = {test.record_id: test for test in book.experiments()}
+    true = [found for found in ripe if _true_gain(swarm, by_id[found.record_id]) > TRUE * swarm.world.sd]
+    confirmed = sum(found.status == "confirmed" for found in true)
+    false = [f for f in book.discoveries() if f.status == "confirmed" and _true_gain(swarm, by_id[f.record_id]) <= 0]
+    bests = {node.author: _bests(book, node.author) for node in swarm.nodes}
+    times = [test.moment[0] for test in book.experiments()]
+    seconds, experiments, never, waiting = [], [], 0, 0
+    for found in true:
+        left = [_left(swarm, node, found) for node in swarm.nodes]
+        waiting += found.status != "confirmed" and max(left) > TRUE * swarm.world.sd
+        reached = [_reached(swarm, bests[node.author], found) for node in swarm.nodes]
+        if any(moment is None for moment in reached):
+            never += 1
+            continue
+        end = max(moment for moment in reached if moment is not None)
+        seconds.append((end - found.time_ms) / 1000)
+        experiments.append(float(bisect_right(times, end) - bisect_right(times, found.time_ms)))
+    return {
+        ("true discoveries, ripe", ""): [len(true)],
+        ("of them confirmed", "%"): [100 * confirmed / len(true)] if true else [],
+        ("of them neither confirmed nor superseded by better ones", ""): [waiting],
+        ("of them not with everybody at the end", ""): [never],
+        ("false discoveries confirmed", ""): [len(false)],
+        ("from a true discovery to all others", "s"): seconds,
+        ("experiments of the swarm meanwhile", ""): experiments,
+    }
+
+
+def _bests(book: Notebook, author: bytes) -> list[tuple[int, Recipe]]:
+    """A node's best recipe from when on, milliseconds since 1970."""
+    keeps = [(test.moment[0], test.candidate) for test in book.experiments(author) if kept(test.verdict)]
+    return [(0, BASELINE), *keeps]
+
+
+def _reached(swarm: Swarm, bests: Sequence[tuple[int, Recipe]], found: Discovery) -> int | None:
+    """When a discovery reached a node with these best recipes."""
+    task = swarm.world.task
+    at_first = max(index for index, (since, _) in enumerate(bests) if since <= found.time_ms)
+    for since, best in bests[at_first:]:
+        if found.new_values.items() <= best.knobs.items():
+            return max(since, found.time_ms)
+        more = make_recipe(task, {**best.knobs, **found.new_values})
+        if swarm.world.gain(best, more) < TRUE * swarm.world.sd:
+            return max(since, found.time_ms)
+    return None
+
+
+def _left(swarm: Swarm, node: Node, found: Discovery) -> float:
+    """What a node would truly gain from a change at the end."""
+    best = node.notebook.best()
+    return swarm.world.gain(best, make_recipe(swarm.world.task, {**best.knobs, **found.new_values}))
+
+
+def _true_gain(swarm: Swarm, test: Experiment) -> float:
+    return swarm.world.gain(test.parent, test.candidate)
+
+
+def liars(nodes: int, minutes: float, seeds: int) -> None:
+    """30 % of the nodes lie, in several ways."""
+    lying = round(0.3 * nodes)
+    crews = {name: [kind] * lying for name, kind in KINDS.items()} | {"all kinds mixed": list(MIXED[:lying])}
+    for name, crew in crews.items():
+        figures: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for seed in range(seeds):
+            world = surface_world()
+            first = 1 + seed * NUMBERS_APART
+            honest = [Node(world, identity(first + number), first + number) for number in range(nodes - len(crew))]
+            crooks = make_liars(world, crew, first + 50)
+            swarm = Swarm(world, [*honest, *crooks])
+            swarm.run(minutes)
+            swarm.settle()
+            tests = [test for node in honest for test in node.notebook.experiments(node.author)]
+            keeps = [test for test in tests if kept(test.verdict)]
+            false = [test for test in keeps if _true_gain(swarm, test) <= 0]
+            figures["keeps of honest nodes", ""].append(len(keeps))
+            figures["false changes kept on own ideas", ""].append(sum(t.result.replicates is None for t in false))
+            figures["false changes adopted by honest nodes", ""].append(sum(bool(t.result.replicates) for t in false))
+            gained = [node.notebook.credibility(crook.author) for node in honest for crook in crooks]
+            kept_credit = [n.notebook.credibility(o.author) for n in honest for o in honest if n is not o]
+            figures["credibility of liars at honest nodes: median", ""].append(statistics.median(gained))
+            figures["credibility of liars at honest nodes: greatest", ""].append(max(gained))
+            figures["credibility of honest nodes at honest nodes: median", ""].append(statistics.median(kept_credit))
+            figures["credibility of honest nodes at honest nodes: least", ""].append(min(kept_credit))
+            spent = swarm.spent(honest)
+            figures["replication, of honest nodes' trial time", "%"].append(
+                100 * spent["replicate"] / sum(spent.values())
+            )
+            better = [1 - world.truth(node.notebook.best()) / world.truth(BASELINE) for node in honest]
+            figures["true improvement of honest nodes", "%"].append(100 * statistics.median(better))
+        for (what, unit), values in figures.items():
+            print(figure(f"{name} ({lying} of {nodes}), {what}", unit, values), flush=True)
+
+
+def devices() -> None:
+    """Which knobs each device class tries first, and how evidence moves that."""
+    for name, device_class in (("story-cpu", "cpu"), ("climbmix-gpu", "cuda-80g+")):
+        task = load_task(name)
+        before = _first_knobs(task, device_class, Notebook(task, identity(1).author, device_class))
+        print(f"{name} on {device_class}, first ideas: {_shares(before)}")
+        used_up = [knob for knob, _ in before.most_common(3)]
+        book = Notebook(task, identity(1).author, device_class)
+        for record in _misses(task, device_class, used_up):
+            book.add(record)
+        after = _first_knobs(task, device_class, book)
+        print(
+            f"{name} on {device_class}, after up to five misses of peers on each of the first three: {_shares(after)}"
+        )
+        for knob in used_up:
+            share, then = before[knob] / before.total(), after[knob] / after.total()
+            print(f"{name}: {knob} in {share:.1%} of the ideas before, in {then:.1%} after")
+
+
+def night(hours: float) -> None:
+    """Repeats and stalls in a night of short trials, alone and in a small swarm."""
+    for nodes in (1, 4):
+        world = surface_world(seconds=NIGHT_SECONDS)
+        swarm = Swarm(world, [Node(world, identity(1 + number), 1 + number) for number in range(nodes)])
+        began = time.process_time()
+        swarm.run(60 * hours)
+        print(
+            f"{nodes} nodes, {hours:g} hours of {NIGHT_SECONDS:g} s trials ({time.process_time() - began:.0f} s here)"
+        )
+        for line in nights_figures(swarm):
+            print(f"{nodes} nodes: {line}")
+
+
+def nights_figures(swarm: Swarm) -> list[str]:
+    """What a night came to."""
+    nodes = swarm.nodes
+    kinds: Counter[str] = Counter()
+    for did in swarm.done:
+        kinds[did.strategy] += did.activity == "explore"
+    gains = [1 - swarm.world.truth(node.notebook.best()) / swarm.world.truth(BASELINE) for node in nodes]
+    return [
+        figure("experiments of a node", "", [len(node.notebook.experiments(node.author)) for node in nodes]),
+        figure("recipes that a node tested twice", "", [repeats(node) for node in nodes]),
+        figure("most tries of one near-duplicate", "", [most_near(node) for node in nodes]),
+        figure("longest time without a trial", "s", [longest_gap(swarm, node) for node in nodes]),
+        figure("true improvement", "%", [100 * gain for gain in gains]),
+        "explorations by strategy: " + ", ".join(f"{kind} {many}" for kind, many in kinds.most_common() if many),
+        figure("explorations since the last improvement", "", [drought(node.notebook).explorations for node in nodes]),
+    ]
+
+
+def _first_knobs(task: Task, device_class: str, book: Notebook) -> Counter[str]:
+    """Knob -> how many of DRAWS first ideas set it, each of another node."""
+    ideas = (Search(seed).propose(book, task).change for seed in range(DRAWS))
+    return Counter(knob for change in ideas for knob in change)
+
+
+def _misses(task: Task, device_class: str, knobs: Sequence[str]) -> list[Record]:
+    """Results of peers for up to five values of each knob, all of which made things worse."""
+    worse = 20 * task.metric.noise * (1 if task.metric.direction == "minimize" else -1)
+    records = []
+    for knob in knobs:
+        span = Span.of(task.knobs[knob])
+        values = options(task.knobs[knob]) if span is None else [span.value(n / 6) for n in range(1, 6)]
+        for value in [value for value in values if value != task.knobs[knob].default][:5]:
+            candidate = make_recipe(task, {knob: value})
+            result = make_result(
+                task,
+                BASELINE,
+                candidate,
+                {0: (1.0 + worse, 1.0)},
+                "discard",
+                effect=-abs(worse),
+                device_class=device_class,
+            )
+            time_ms = START_MS + len(records)
+            records.append(entries.write(identity(10 + len(records)), task.fingerprint, time_ms, result))
+    return records
+
+
+def _shares(knobs: Counter[str]) -> str:
+    return ", ".join(f"{knob} {many / knobs.total():.1%}" for knob, many in knobs.most_common(8))
+
+
+PARTS: Final = ("swarm", "liars", "devices", "night")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=list(PARTS))
+    parser.add_argument("--nodes", type=int, default=24)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--hours", type=float, default=8)
+    chosen = parser.parse_args()
+    if "swarm" in chosen.parts:
+        swarms(chosen.nodes, chosen.minutes, chosen.seeds)
+    if "liars" in chosen.parts:
+        liars(chosen.nodes, chosen.minutes, chosen.seeds)
+    if "devices" in chosen.parts:
+        devices()
+    if "night" in chosen.parts:
+        night(chosen.hours)
+
+
+if __name__ == "__main__":
+    main()
