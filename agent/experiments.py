@@ -76,6 +76,10 @@ class Experiments:
         """Those that changed that knob and nothing else."""
         return list(self._alone.get(knob, ()))
 
+    def by_parent(self) -> Iterator[Sequence[Experiment]]:
+        """All, those on one parent together, in no order of parents."""
+        yield from self._on_parent.values()
+
     def keeps(self, author: bytes | None = None) -> list[Experiment]:
         """Those that were kept, by anyone or by one author."""
         return list(self._keeps) if author is None else [test for test in self.of(author) if kept(test.verdict)]

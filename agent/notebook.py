@@ -5,7 +5,7 @@ with the parts of the notebook, each of which has one idea; views are made from 
 what a new record touched is made anew.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from agent.best import Best, Code, latest_run
@@ -191,6 +191,10 @@ class Notebook:
     def makers(self, recipe: bytes) -> list[Experiment]:
         """The keeps that made a recipe (by id), by time and id."""
         return self._experiments.makers(recipe)
+
+    def experiments_by_parent(self) -> Iterator[Sequence[Experiment]]:
+        """All usable experiments, those on one parent together by time and id; the parents in no order."""
+        return self._experiments.by_parent()
 
     def experiments_on_parent(self, recipe: bytes) -> list[Experiment]:
         """The usable experiments on a parent (by id), by time and id."""

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agent.belief import PLACES, Step, draw, place
-from agent.evidence import Experiment
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
+from agent.similar import most_similar
 from agent.span import Span, options
 from agent.wording import hypothesis
 from trainer.knobs import Scalar
@@ -109,11 +109,8 @@ class Search:
 def _steps(notebook: Notebook, task: Task, origin: Recipe, blur: float) -> list[Step]:
     """What experiments say of the knobs, those on recipes like `origin` first, at most MOST."""
     noise = notebook.noise().sd
-    usable = [test for test in notebook.experiments() if not test.edits_code and _says(test)]
-    near = sorted((_distance(origin, test.parent), number) for number, test in enumerate(usable))[:MOST]
     steps = []
-    for distance, number in near:
-        test = usable[number]
+    for distance, test in most_similar(notebook, origin, MOST):
         effect = CRASH if test.verdict == "crash" else (test.effect or 0.0) / noise
         luck = EXACT if test.effect == 0 else 2 / max(test.seeds, 1)
         trust = 1.0 if test.author == notebook.me else notebook.credibility(test.author)
@@ -121,13 +118,3 @@ def _steps(notebook: Notebook, task: Task, origin: Recipe, blur: float) -> list[
         old = {**new, **{knob: before for knob, (before, _) in test.change.knobs.items()}}
         steps.append(Step(old, new, effect, blur * (luck + INTERACTION**2 * distance) / trust**2))
     return steps
-
-
-def _says(test: Experiment) -> bool:
-    return test.effect is not None or test.verdict == "crash"
-
-
-def _distance(one: Recipe, other: Recipe) -> int:
-    """On how many knobs and files two recipes differ."""
-    files = sum(one.files.get(name) != other.files.get(name) for name in one.files.keys() | other.files.keys())
-    return files + sum(one.knobs.get(name) != other.knobs.get(name) for name in one.knobs.keys() | other.knobs.keys())

@@ -1,7 +1,9 @@
 """Views of the notebook: near-duplicates, the frontier, lineage, and what never to try again."""
 
+from functools import cache
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.cells import WIDTH, cell, near_class
@@ -9,9 +11,12 @@ from agent.frontier import own_frontier, swarm_frontier
 from agent.insights import findings
 from agent.lineage import ancestors, descendants
 from agent.never import never_again
+from agent.notebook import Notebook
+from agent.similar import distance, most_similar
 from agent.span import Span
 from gossip.record import Record
-from tests.agent.test_notebook import ANN, BOB, CAT, INIT, ME, TASK, Writer, notebook
+from tests.agent.test_notebook import ANN, BOB, CAT, INIT, ME, TASK, Writer, many_records, notebook
+from trainer.knobs import Scalar
 from trainer.recipe import BASELINE, make_recipe
 
 SPANS = {name: span for name, knob in TASK.knobs.items() if (span := Span.of(knob))}
@@ -130,3 +135,20 @@ def test_what_surely_harms_over_several_authors_is_barred(gains: list[float], ba
     if barred:
         assert found[0].why.startswith("NORM=none makes val_bpb worse by 0.4, at least 0.")
         assert found[0].why.endswith("(2 nodes)")
+
+
+# Similar recipes
+
+
+@cache
+def whole_book() -> Notebook:
+    return notebook(*many_records())
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 40), st.sampled_from([{}, INIT, {**INIT, "LR": 0.003}, {"TIED": True, "DEPTH": 4}]))
+def test_the_most_similar_are_those_that_a_look_at_all_of_them_finds(most: int, knobs: dict[str, Scalar]) -> None:
+    book, origin = whole_book(), make_recipe(TASK, knobs)
+    usable = [e for e in book.experiments() if not e.edits_code and (e.effect is not None or e.verdict == "crash")]
+    slowly = sorted(((distance(origin, e.parent), e) for e in usable), key=lambda pair: (pair[0], pair[1].moment))
+    assert most_similar(book, origin, most) == slowly[:most]
