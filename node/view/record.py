@@ -56,4 +56,7 @@ def diff_of(state: State, result: Result) -> str:
 
 def _own_diff(state: State, record: Record) -> str:
     test = state.notebook.experiment(record.id)
-    return unified_diff(state.task, test.parent, test.candidate) if test else ""
+    try:
+        return unified_diff(state.task, test.parent, test.candidate) if test else ""
+    except TrainerError as error:
+        return f"(the program cannot be made from this recipe: {error})"
