@@ -1,6 +1,7 @@
 """The board: how every author stands."""
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ def board(
     discoveries: Iterable[Discovery],
 ) -> list[BoardRow]:
     """One row per author with a usable experiment, best value first."""
-    confirmed = [discovery.author for discovery in discoveries if discovery.status == "confirmed"]
+    confirmed = Counter(discovery.author for discovery in discoveries if discovery.status == "confirmed")
     rows = []
     for author, theirs in experiments.items():
         best = latest_keeps.get(author)
@@ -48,7 +49,7 @@ def board(
                 changes=len(best.candidate.knobs) + len(best.candidate.files) if best else 0,
                 experiments=len(theirs),
                 keeps=sum(kept(experiment.verdict) for experiment in theirs),
-                confirmed=confirmed.count(author),
+                confirmed=confirmed[author],
                 last_ms=max(experiment.moment[0] for experiment in theirs),
             )
         )

@@ -3,8 +3,9 @@
     python -m bench.web [RECORDS...] [--runs N]
 
 The records are those of `bench.notebook`: 200 authors on three device classes. Before each answer one more record is
-taken in, so that nothing is kept from the answer before. Times are processor time of this process; sizes are of the
-JSON.
+taken in, so that nothing is kept from the answer before. Times are processor time of this process, for the whole answer
+and for its longest part without a break, in which the node's loop does nothing else; sizes are of the JSON. A record's
+own page is made in a thread.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,16 +25,16 @@ from gossip.record import Record
 from node.home import Home
 from node.simulation.world import World
 from node.state import State
-from node.view.board import board_of
+from node.view.board import board_in_steps
 from node.view.discovery import discovery
 from node.view.effects import effects
 from node.view.feed import feed
 from node.view.ideas import notebook_view
 from node.view.live import Live
 from node.view.peers import peers
-from node.view.progress import progress
-from node.view.record import record_view
+from node.view.progress import progress_in_steps
 from node.view.status import status
+from node.view.steps import SLICE_SECONDS, Steps
 from node.view.trial import trial
 from node.web.api import encoded
 from trainer.device import detect
@@ -62,45 +64,74 @@ def opened(folder: Path, records: list[Record]) -> State:
     return state
 
 
-def views(state: State, live: Live, now_ms: int) -> dict[str, Callable[[], Any]]:
-    """The API's answers by name."""
+def views(state: State, live: Live, now_ms: int) -> dict[str, Callable[[], Steps[Any]]]:
+    """The API's answers by name, in their steps."""
     found = max(state.notebook.discoveries(), key=lambda one: len(one.replications))
-    record = state.log.get(found.record_id)
-    assert record is not None
+
+    def at_once(view: Callable[[], Any]) -> Callable[[], Steps[Any]]:
+        def steps() -> Steps[Any]:
+            yield
+            return view()
+
+        return steps
+
     return {
-        "status": lambda: status(state, live, now_ms),
+        "status": at_once(lambda: status(state, live, now_ms)),
         "feed": lambda: feed(state, live, before=None, limit=60, show="all"),
         "feed, kept only": lambda: feed(state, live, before=None, limit=60, show="findings"),
         "feed, crashes only": lambda: feed(state, live, before=None, limit=60, show="failures"),
-        "board": lambda: board_of(state),
-        "progress": lambda: progress(state),
+        "board": lambda: board_in_steps(state),
+        "progress": lambda: progress_in_steps(state),
         "effects": lambda: effects(state),
-        "notebook": lambda: notebook_view(state, live, now_ms),
-        "discovery": lambda: discovery(state, found.record_id),
-        "record": lambda: record_view(state, record),
-        "peers": lambda: peers(state, live),
-        "trial": lambda: trial(live),
+        "notebook": at_once(lambda: notebook_view(state, live, now_ms)),
+        "discovery": at_once(lambda: discovery(state, found.record_id)),
+        "peers": at_once(lambda: peers(state, live)),
+        "trial": at_once(lambda: trial(live)),
     }
+
+
+def timed(steps: Steps[Any]) -> tuple[float, float, bytes]:
+    """(milliseconds for the whole answer, for the longest time without the loop, the answer)."""
+    held, longest, total = 0.0, 0.0, 0.0
+    before = time.process_time()
+
+    def took() -> float:
+        nonlocal before
+        now = time.process_time()
+        before, passed = now, now - before
+        return passed
+
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            body = encoded(done.value)
+            passed = took()
+            return 1000 * (total + passed), 1000 * max(longest, held + passed), body
+        passed = took()
+        total, held = total + passed, held + passed
+        longest = max(longest, held)
+        if held > SLICE_SECONDS:
+            held = 0.0
 
 
 def measure(count: int, runs: int) -> None:
     """Print the figures for so many records."""
-    records = list(made_up(made_up_world(), count + 20 * runs, random.Random(1)))
+    records = list(islice(made_up(made_up_world(), random.Random(1)), count + 20 * runs))
     known, later = records[:count], iter(records[count:])
     with tempfile.TemporaryDirectory() as folder:
         state = opened(Path(folder), known)
         live = Live("bench", False, True, 0, peers=list, mesh=lambda: 0, done=lambda: 0)
         for name, view in views(state, live, records[-1].time_ms).items():
-            seconds, sizes = [], []
+            made = []
             for _ in range(runs):
                 record = next(later)
                 state.log.append([record])
                 state.take(record)
-                before = time.process_time()
-                body = encoded(view())
-                seconds.append((time.process_time() - before) * 1000)
-                sizes.append(len(body))
-            print(figure(f"{count:,} records, {name} ({max(sizes) / 1000:.0f} kB)", "ms", seconds), flush=True)
+                made.append(timed(view()))
+            size = max(len(body) for _, _, body in made) / 1000
+            print(figure(f"{count:,} records, {name} ({size:.0f} kB)", "ms", [whole for whole, _, _ in made]))
+            print(figure("    of it without a break", "ms", [held for _, held, _ in made]), flush=True)
         state.log.close()
 
 

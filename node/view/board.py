@@ -5,17 +5,31 @@ from typing import Any
 from agent.discoveries import Discovery
 from node.state import State
 from node.view.said import idea_rows, insight_rows
+from node.view.steps import Steps, whole
 from trainer.merge import lines_changed
 from trainer.recipe import Change
 
 
 def board_of(state: State) -> dict[str, Any]:
+    """The board made at once, see `board_in_steps`."""
+    return whole(board_in_steps(state))
+
+
+def board_in_steps(state: State) -> Steps[dict[str, Any]]:
     """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first),
     insights, open hypotheses (the next to be tested first)."""
     notebook, metric = state.notebook, state.task.metric
-    pairs = [pair for experiment in notebook.experiments() for pair in experiment.result.pairs]
-    values = [value for pair in pairs for value in (pair.candidate, pair.parent) if value is not None]
+    better = min if metric.direction == "minimize" else max
+    best_trial: float | None = None
+    for experiment in notebook.experiments():
+        for pair in experiment.result.pairs:
+            measured = [value for value in (best_trial, pair.candidate, pair.parent) if value is not None]
+            best_trial = better(measured, default=None)
+        yield
     baseline = notebook.baseline()
+    yield
+    standings = notebook.board()
+    yield
     nodes = [
         {
             "author": row.author.hex(),
@@ -30,9 +44,13 @@ def board_of(state: State) -> dict[str, Any]:
             "credibility": notebook.credibility(row.author),
             "last_ms": row.last_ms,
         }
-        for row in notebook.board()
+        for row in standings
     ]
-    found = sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect)
+    yield
+    discoveries = []
+    for discovery in sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect):
+        discoveries.append(discovery_row(state, discovery))
+        yield
     return {
         "task": state.task.name,
         "fingerprint": state.task.fingerprint_hex,
@@ -41,11 +59,11 @@ def board_of(state: State) -> dict[str, Any]:
         "unit": metric.unit,
         "floor": metric.floor,
         "known_best": metric.known_best and {"value": metric.known_best.value, "source": metric.known_best.source},
-        "best_trial": (min if metric.direction == "minimize" else max)(values, default=None),
+        "best_trial": best_trial,
         "baseline": baseline,
         "noise": notebook.noise().sd,
         "nodes": nodes,
-        "discoveries": [discovery_row(state, discovery) for discovery in found],
+        "discoveries": discoveries,
         "insights": insight_rows(state),
         "hypotheses": idea_rows(state),
     }

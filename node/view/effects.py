@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from agent.effects import PooledEffect
 from node.state import State
+from node.view.steps import Steps
 from trainer.knobs import Scalar
 
-MAX_SEEN: Final = 20  # authors listed under one value
+MAX_SEEN: Final = 8  # authors listed under one value
 
 
-def effects(state: State) -> dict[str, Any]:
+def effects(state: State) -> Steps[dict[str, Any]]:
     """Knobs with their tried values, those first of which most is to be gained.
 
     `knobs`: name, default, values. Each value (of a number, the middle of a part of its range): value, mean, low, high
@@ -19,8 +20,11 @@ def effects(state: State) -> dict[str, Any]:
     effect.
     """
     by_knob: dict[str, list[dict[str, Any]]] = {}
-    for (knob, value), pooled in state.notebook.effects().items():
-        by_knob.setdefault(knob, []).append(_value(state, value, pooled))
+    for (knob, value), _ in list(state.notebook.settings()):
+        pooled = state.notebook.effect(knob, value)
+        if pooled is not None:
+            by_knob.setdefault(knob, []).append(_value(state, value, pooled))
+        yield
     knobs: list[dict[str, Any]] = [
         {
             "name": name,

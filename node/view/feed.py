@@ -10,6 +10,7 @@ from agent.entries import NO_TASK, kept, read_if_known
 from node.events import Event
 from node.state import State
 from node.view.live import Live
+from node.view.steps import Steps
 
 Filter = Literal["all", "findings", "own", "ideas", "failures"]
 FILTERS: Final = get_args(Filter)
@@ -22,7 +23,7 @@ Place: TypeAlias = tuple[int, bytes]
 Row: TypeAlias = tuple[int, bytes, str, bytes]
 
 
-def feed(state: State, live: Live | None, *, before: Place | None, limit: int, show: Filter) -> dict[str, Any]:
+def feed(state: State, live: Live | None, *, before: Place | None, limit: int, show: Filter) -> Steps[dict[str, Any]]:
     """A page of the feed.
 
     before: (time_ms, record id) that all of it comes before. limit: at most MAX_PAGE records; a filtered page may have
@@ -39,6 +40,7 @@ def feed(state: State, live: Live | None, *, before: Place | None, limit: int, s
             record = state.log.get(row[1])
             if record is not None and read_if_known(record) is not None:
                 events.append(state.event_of(record))
+            yield
             if len(events) == limit:
                 break
     more = seen < len(rows) or len(rows) == at_most

@@ -12,11 +12,17 @@ from agent.frontier import Step, own_frontier, swarm_frontier
 from node.events import change_text, mean_values
 from node.state import State
 from node.view.board import change_fields
+from node.view.steps import Steps, whole
 
 POINTS: Final = 1500
 
 
 def progress(state: State, points: int = POINTS) -> dict[str, Any]:
+    """The progress chart's data made at once, see `progress_in_steps`."""
+    return whole(progress_in_steps(state, points))
+
+
+def progress_in_steps(state: State, points: int = POINTS) -> Steps[dict[str, Any]]:
     """The progress chart's data.
 
     `points` in columns of one length, by time: number (of the experiment in that order, from 1), time_ms, value (mean
@@ -31,6 +37,15 @@ def progress(state: State, points: int = POINTS) -> dict[str, Any]:
     authors = sorted({test.author for test in tests})
     index = {author: number for number, author in enumerate(authors)}
     shown = _thinned(tests, points)
+    yield
+    values = []
+    for _, test in shown:
+        values.append(mean_values(test.result.pairs)[0])
+        yield
+    own = own_frontier(notebook)
+    yield
+    swarm = swarm_frontier(notebook)
+    yield
     known = metric.known_best
     return {
         "metric": metric.name,
@@ -47,13 +62,13 @@ def progress(state: State, points: int = POINTS) -> dict[str, Any]:
         "points": {
             "number": [number for number, _ in shown],
             "time_ms": [test.moment[0] for _, test in shown],
-            "value": [mean_values(test.result.pairs)[0] for _, test in shown],
+            "value": values,
             "verdict": [test.verdict for _, test in shown],
             "author": [index[test.author] for _, test in shown],
             "id": [test.record_id.hex() for _, test in shown],
         },
-        "own": [_step(state, numbers[step.test.record_id], step) for step in own_frontier(state.notebook)],
-        "swarm": [_step(state, numbers[step.test.record_id], step) for step in swarm_frontier(state.notebook)],
+        "own": [_step(state, numbers[step.test.record_id], step) for step in own],
+        "swarm": [_step(state, numbers[step.test.record_id], step) for step in swarm],
     }
 
 

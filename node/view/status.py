@@ -38,7 +38,7 @@ def status(state: State, live: Live, now_ms: int) -> dict[str, Any]:
             "private": live.private,
             "connected": len(live.peers()),
             "mesh": live.mesh(),
-            "authors": len(notebook.board()),
+            "authors": len({test.author for test in notebook.experiments()}),
         },
         "task": {
             "name": task.name,

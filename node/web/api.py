@@ -15,25 +15,22 @@ from starlette.routing import Route
 
 from gossip.network import now_ms
 from node.state import State
-from node.view.board import board_of
+from node.view.board import board_in_steps
 from node.view.discovery import discovery
 from node.view.effects import effects
-from node.view.feed import FILTERS, Filter, feed, place_of
+from node.view.feed import FILTERS, feed, place_of
 from node.view.ideas import notebook_view
 from node.view.live import Live
 from node.view.peers import peers
-from node.view.progress import progress
+from node.view.progress import progress_in_steps
 from node.view.record import record_view
 from node.view.status import status
+from node.view.steps import Steps, in_turns
 from node.view.trial import trial
 from node.web.sse import EventStream
 
 PAGE: Final = 50
 ID_DIGITS: Final = 4  # the fewest digits of an id that are looked up
-
-
-class BadQuestion(Exception):
-    """A parameter that means nothing here; the message says which, and what it may be."""
 
 
 @dataclass
@@ -51,11 +48,11 @@ class Api:
             Route("/api/trial", self._whole(lambda: trial(self.live))),
             Route("/api/peers", self._whole(lambda: peers(self.state, self.live))),
             Route("/api/notebook", self._whole(lambda: notebook_view(self.state, self.live, now_ms()))),
-            Route("/api/board", self._from_records("board", lambda: board_of(self.state))),
-            Route("/api/progress", self._from_records("progress", lambda: progress(self.state))),
+            Route("/api/board", self._from_records("board", lambda: board_in_steps(self.state))),
+            Route("/api/progress", self._from_records("progress", lambda: progress_in_steps(self.state))),
             Route("/api/effects", self._from_records("effects", lambda: effects(self.state))),
-            Route("/api/feed", self._asked(self._feed)),
-            Route("/api/discoveries/{id}", self._asked(self._discovery)),
+            Route("/api/feed", self._feed),
+            Route("/api/discoveries/{id}", self._discovery),
             Route("/api/records/{id}", self._record),
             Route("/api/events", self._events),
         ]
@@ -66,42 +63,31 @@ class Api:
 
         return answer
 
-    def _from_records(self, name: str, view: Callable[[], Any]) -> Callable[[Request], Any]:
+    def _from_records(self, name: str, view: Callable[[], Steps[Any]]) -> Callable[[Request], Any]:
+        making = trio.Lock()  # who asks meanwhile gets the same answer
+
         async def answer(request: Request) -> Response:
-            at, body = self._kept.get(name, (-1, b""))
-            if at != self.state.changes:
-                at, body = self.state.changes, encoded(view())
-                self._kept[name] = (at, body)
+            async with making:
+                at, body = self._kept.get(name, (-1, b""))
+                if at != self.state.changes:
+                    at = self.state.changes
+                    body = encoded(await in_turns(view()))
+                    self._kept[name] = (at, body)
             return Response(body, media_type="application/json")
 
         return answer
 
-    def _asked(self, view: Callable[[Request], Any]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
-            try:
-                found = view(request)
-            except BadQuestion as error:
-                return as_json({"error": str(error)}, 400)
-            return as_json({"error": "there is none of that id"}, 404) if found is None else as_json(found)
-
-        return answer
-
-    def _feed(self, request: Request) -> Any:
-        asked = request.query_params
-        show = asked.get("show", "all")
-        if show not in FILTERS:
-            raise BadQuestion(f"show={show[:40]!r}: one of {', '.join(FILTERS)}")
+    async def _feed(self, request: Request) -> Response:
         try:
-            before = place_of(asked["before"]) if "before" in asked else None
-            limit = int(asked.get("limit", PAGE))
+            page = _page_asked(request)
         except ValueError as error:
-            raise BadQuestion(f"before is what `next` of another page said, limit a number ({error})") from error
-        chosen: Filter = show  # type: ignore[assignment]
-        return feed(self.state, self.live, before=before, limit=limit, show=chosen)
+            return as_json({"error": f"{error} (docs/api.md says what can be asked for)"}, 400)
+        return as_json(await in_turns(feed(self.state, self.live, **page)))
 
-    def _discovery(self, request: Request) -> Any:
+    async def _discovery(self, request: Request) -> Response:
         record_id = self._id(request)
-        return None if record_id is None else discovery(self.state, record_id)
+        found = None if record_id is None else discovery(self.state, record_id)
+        return as_json({"error": "no discovery has a record of that id"}, 404) if found is None else as_json(found)
 
     async def _record(self, request: Request) -> Response:
         def view() -> Any:
@@ -120,6 +106,16 @@ class Api:
 
     async def _events(self, request: Request) -> Response:
         return EventStream(self.live.stream, request.headers.get("last-event-id"))
+
+
+def _page_asked(request: Request) -> dict[str, Any]:
+    """The arguments of `feed`. Raises ValueError."""
+    asked = request.query_params
+    show = asked.get("show", "all")
+    if show not in FILTERS:
+        raise ValueError(f"show={show[:40]!r}: one of {', '.join(FILTERS)}")
+    before = place_of(asked["before"]) if "before" in asked else None
+    return {"before": before, "limit": int(asked.get("limit", PAGE)), "show": show}
 
 
 def encoded(value: Any) -> bytes:

@@ -1,12 +1,14 @@
 """The views of a node: what the page and the terminal view are made of."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.entries import Hypothesis, Presence, Profile
 from gossip.events import Peer
@@ -23,6 +25,7 @@ from node.view.peers import peers
 from node.view.progress import progress
 from node.view.record import record_view
 from node.view.status import status
+from node.view.steps import SLICE_SECONDS, Steps, in_turns, whole
 from node.view.stream import KEPT, RESET, WAITING, Stream
 from node.view.trial import trial
 from tests.node.lab import Lab, open_lab
@@ -61,7 +64,7 @@ def test_the_feed_goes_back_page_by_page_to_the_first_record(lab: Lab) -> None:
     with seen(lab) as state:
         pages, before = [], None
         while True:
-            page = feed(state, None, before=before, limit=2, show="all")
+            page = whole(feed(state, None, before=before, limit=2, show="all"))
             pages.append([event["id"] for event in page["events"]])
             if page["next"] is None:
                 break
@@ -81,7 +84,7 @@ def test_the_feed_filters(lab: Lab) -> None:
     live.tell(Event("trial", mine.time_ms, "me", True, {}))
 
     def shown(show: str) -> list[object]:
-        page = feed(state, live, before=None, limit=50, show=show)  # type: ignore[arg-type]
+        page = whole(feed(state, live, before=None, limit=50, show=show))  # type: ignore[arg-type]
         return [event.get("id", event["event"]) for event in page["events"]]
 
     with seen(lab) as state:
@@ -126,7 +129,7 @@ def test_effects_are_sorted_by_what_is_to_be_gained_and_have_intervals(lab: Lab)
     lab.write(lab.result({"INIT": "normal"}, values=(2.2, 2.7)), A)
     lab.write(lab.result({"INIT": "zeros"}, verdict="crash", values=(None, 2.7)), A)
     with seen(lab) as state:
-        knobs = effects(state)["knobs"]
+        knobs = whole(effects(state))["knobs"]
     assert [knob["name"] for knob in knobs] == ["INIT", "DEPTH"]
     normal, zeros = knobs[0]["values"]
     assert normal["mean"] == pytest.approx(0.5)
@@ -250,3 +253,33 @@ async def test_a_reader_who_does_not_read_is_let_go_and_the_others_miss_nothing(
             assert quick.receive_nowait().data == str(number)
         received = [message.data async for message in slow]
     assert len(received) == WAITING
+
+
+async def test_a_view_in_turns_is_the_same_and_lets_others_run_in_between() -> None:
+    turns: list[int] = []
+
+    def counted() -> Steps[str]:
+        for number in range(3):
+            deadline = time.perf_counter() + 1.5 * SLICE_SECONDS
+            while time.perf_counter() < deadline:
+                pass  # a step that takes its whole slice
+            turns.append(number)
+            yield
+        return "made"
+
+    assert whole(counted()) == "made"
+    turns.clear()
+    ran = 0
+
+    async def beside() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beside)
+        assert await in_turns(counted()) == "made"
+        nursery.cancel_scope.cancel()
+    assert turns == [0, 1, 2]
+    assert ran >= 3

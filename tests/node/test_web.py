@@ -168,11 +168,17 @@ def test_pictures_of_every_view_at_two_sizes_in_light_and_dark(browser: Browser,
                 for scheme, dark in (("light", False), ("dark", True)):
                     seen.page.emulate_media(color_scheme="dark" if dark else "light")
                     assert (background(seen.page) == "rgb(15, 18, 21)") is dark
+                    seen.page.wait_for_function(
+                        PAINTED, arg="rgba(227, 230, 234, 1)" if dark else "rgba(27, 31, 36, 1)"
+                    )
                     name = re.sub("/.*", "", view) or "overview"
                     seen.page.screenshot(path=SCREENS / f"{name}-{size}-{scheme}.png")
         before = background(seen.page)
         seen.page.locator("#theme").click()
         assert background(seen.page) != before
+
+
+PAINTED = """(ink) => [...document.querySelectorAll(".plot[data-ink]")].every((one) => one.dataset.ink === ink)"""
 
 
 def background(page: Page) -> object:

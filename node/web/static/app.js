@@ -86,6 +86,9 @@ async function introduce() {
   line.title = status.node.author;
 }
 
+/** Charts take their colours when they are drawn. */
+const repaint = () => attempt(() => view.refresh?.());
+
 function theme() {
   const kept = localStorage.getItem("theme");
   if (kept) document.documentElement.dataset.theme = kept;
@@ -94,9 +97,9 @@ function theme() {
     const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
     document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
     localStorage.setItem("theme", document.documentElement.dataset.theme);
-    show();  // charts take their colours when they are drawn
+    repaint();
   });
-  dark.addEventListener("change", () => show());
+  dark.addEventListener("change", repaint);
 }
 
 theme();

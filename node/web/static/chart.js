@@ -43,6 +43,7 @@ export async function draw({ plot, rest }, traces, layout, alternative, describe
   try {
     const Plotly = await plotly;
     await Plotly.react(plot, traces, { ...base(), ...layout }, { displayModeBar: false, responsive: true, showTips: false });
+    plot.dataset.ink = colour("ink");
   } catch (error) {
     plot.replaceChildren(h("p", { class: "faint" }, `No chart: ${error.message}. The table below has the same.`));
     rest.open = true;

@@ -45,7 +45,7 @@ export function duration(ms) {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return seconds < 36 * 3600 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} days`;
+  return seconds < 36 * 3600 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(seconds < 864_000 ? 1 : 0)} days`;
 }
 
 const sane = (ms) => Number.isFinite(ms) && Math.abs(ms) < 8.64e15;
