@@ -56,6 +56,7 @@ class Progress(Vertical):
             if level is not None and low <= level <= high:
                 chart.hline(level, color=LEVEL)
         chart.ylim(low, high)
+        chart.xticks(sorted({1, *(round(last * part / 4) for part in range(1, 5))}) if last else [])
         chart.xlabel("experiment")
         plot.refresh()
 
