@@ -4,12 +4,14 @@ Nothing is run here. The policy decides, a proposer has the idea; what cannot be
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import trio
 
 from agent.best import Code
+from agent.entries import Hypothesis, Insight
 from agent.exploring import searched, settled
 from agent.hypotheses import Idea, is_of_own_person, open_ideas, takeable
 from agent.llm.prompt import MOST_IDEAS, Circumstances
@@ -29,7 +31,6 @@ from node.state import State
 from node.told import Told
 from node.trials import Trials
 from trainer.errors import TrainerError
-from trainer.knobs import Scalar
 from trainer.merge import lines_changed
 from trainer.recipe import Change, apply_change, change_between
 
@@ -123,8 +124,10 @@ class Planner:
         notebook = self.state.notebook
         self._tell_misfits()
         match choose(notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng):
-            case Calibrate() | Synthesise() as step:
+            case Calibrate() as step:
                 return step
+            case Synthesise(entries, reason):
+                return Synthesise([*entries, *await self._concluded()], reason)
             case Replicate(found):
                 finder = self.state.alias(found.author)
                 return Plan(
@@ -143,7 +146,7 @@ class Planner:
         """An open hypothesis, what the strategy has settled, or what a proposer wants to try."""
         notebook = self.state.notebook
         avoid = [claim.change for claim in self.claims.live()]
-        asked = settled(notebook, strategy, idea) or await self._asked(avoid)
+        asked = settled(notebook, strategy, idea) or await self._asked(strategy)
         if asked is not None:
             return self._plan_of(asked)
         try:
@@ -155,18 +158,28 @@ class Planner:
         await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
         return self._plan_of(proposal)
 
-    async def _asked(self, avoid: Sequence[Mapping[str, Scalar]]) -> Proposal | None:
+    async def _asked(self, strategy: Strategy) -> Proposal | None:
         """What the model wants to try, if there is one."""
         if self.model is None:
             return None
-        around = Circumstances(
+        around = replace(self._circumstances(), need=strategy.reason)
+        return await self.model.propose(self.state.notebook, self.state.task, around)
+
+    async def _concluded(self) -> Sequence[Insight | Hypothesis]:
+        """What the model concludes from everybody's results, if there is one."""
+        if self.model is None:
+            return ()
+        return await self.model.synthesise(self.state.notebook, self.state.task, self._circumstances())
+
+    def _circumstances(self) -> Circumstances:
+        live = self.claims.live()
+        return Circumstances(
             device=self.state.device.name,
             output=self.trials.last_failure,
             no_edits_because=self.trials.accepts_code(own=True),
-            avoid=avoid,
-            ideas=open_ideas(self.state.notebook, claims=self.claims.live(), now_ms=now_ms())[:MOST_IDEAS],
+            avoid=[claim.change for claim in live],
+            ideas=open_ideas(self.state.notebook, claims=live, now_ms=now_ms())[:MOST_IDEAS],
         )
-        return await self.model.propose(self.state.notebook, self.state.task, around)
 
     def _plan_of(self, proposal: Proposal) -> Plan | None:
         """An idea as a plan; None, and the reason is told, for an edit that cannot be tested here."""

@@ -48,6 +48,8 @@ def proposal_of(
         raise BadAnswer("this changes nothing: the best program is so already")
     if notebook.was_tried(candidate, by_anyone=True):
         raise BadAnswer(f"exactly this was tried already{_verdict(notebook, candidate)}: propose something else")
+    if notebook.worn(candidate):
+        raise BadAnswer("what is nearly the same was tried often enough: propose something else")
     if claim_of(change) in [dict(claim) for claim in around.avoid]:
         raise BadAnswer("a peer is testing exactly this just now: propose something else")
     set_to = {name: candidate.knobs.get(name, task.knobs[name].default) for name in knobs}

@@ -46,7 +46,7 @@ class Message:
 class Circumstances:
     """What the notebook does not know. output: the end of what the last failed trial printed; device: in words;
     no_edits_because: why edited code cannot run here; avoid: what peers are testing right now; ideas: open hypotheses,
-    by the numbers that an answer may name.
+    by the numbers that an answer may name; need: what this node's search wants now, where it is stuck.
     """
 
     device: str
@@ -54,6 +54,7 @@ class Circumstances:
     no_edits_because: str | None = None
     avoid: Sequence[Mapping[str, Scalar]] = ()
     ideas: Sequence[Idea] = ()
+    need: str = ""
 
 
 RULES: Final = """\
@@ -93,6 +94,7 @@ def proposal_messages(notebook: Notebook, task: Task, around: Circumstances) -> 
         _ideas(around.ideas),
         _claims(around.avoid),
         _output(around.output),
+        f"# What this node needs\n{clean(around.need)}" if around.need else "",
         "Propose the next experiment, as one JSON object.",
     ]
     return [Message("system", rules), Message("user", "\n\n".join(part for part in parts if part))]

@@ -130,8 +130,10 @@ def _hypothesis(
     one: Suggestion, notebook: Notebook, task: Task, experiments: Sequence[Experiment], proposer: str
 ) -> Hypothesis:
     _check_knobs(task, one.knobs)
-    if one.knobs and notebook.was_tried(notebook.on_best(one.knobs), by_anyone=True):
-        raise BadAnswer(f"{', '.join(one.knobs)}: exactly this was tried already: suggest something else, or nothing")
+    if one.knobs:
+        candidate = notebook.on_best(one.knobs)
+        if notebook.was_tried(candidate, by_anyone=True) or notebook.worn(candidate):
+            raise BadAnswer(f"{', '.join(one.knobs)}: this was tried already: suggest something else, or nothing")
     return Hypothesis(
         text=clean(" ".join(one.text.split())),
         change=one.knobs,

@@ -18,7 +18,7 @@ from agent.llm.draft import proposal_of
 from agent.llm.prompt import Circumstances, Message, proposal_messages
 from agent.llm.quoted import block, quote
 from agent.llm.synthesis import Synthesis, entries_of, listed
-from agent.notebook import Notebook
+from agent.notebook import NEAR_TRIES, Notebook
 from node.simulation.node import identity, make_result
 from node.simulation.world import make_task
 from trainer.recipe import BASELINE, make_recipe
@@ -146,6 +146,12 @@ def test_an_idea_that_cannot_be_tested_is_refused_with_the_exact_reason(fields: 
         proposal_of(read_answer(idea(**fields), Draft), book, TASK, around=HERE, proposer="m")
 
 
+def test_what_was_tried_often_enough_nearly_so_is_not_tried_once_more() -> None:
+    near = [(result({"LR": 0.01 + number / 1e6}, "discard"), ME) for number in range(NEAR_TRIES)]
+    with pytest.raises(BadAnswer, match="nearly the same was tried often enough"):
+        proposal_of(read_answer(idea(knobs={"LR": 0.01001}), Draft), notebook(*near), TASK, around=HERE, proposer="m")
+
+
 def test_knobs_and_edits_become_one_proposal_on_the_best_program() -> None:
     book = notebook((result({"DEPTH": 4}, "keep"), ME))
     fields = edit("def stop(x):\n    return x - LR * x", "def stop(x):\n    return x") | {"knobs": {"LR": 0.01}}
@@ -205,6 +211,7 @@ def test_the_model_is_told_what_the_notebook_knows() -> None:
         ),
         output="Traceback\nKeyError: 'x'\n",
         avoid=[{"DEPTH": 6}],
+        need="no keep in 30 explorations",
     )
     for part in (
         "Metric: val_bpb, minimize",
@@ -217,6 +224,7 @@ def test_the_model_is_told_what_the_notebook_knows() -> None:
         'DEPTH 3 -> 8: crash, reason "oom: no room"',
         "KeyError: 'x'",
         '"DEPTH": "6"',
+        "no keep in 30 explorations",
         "a processor",
     ):
         assert part in said, part
@@ -323,7 +331,7 @@ def test_conclusions_become_records_that_name_their_evidence_and_the_model() -> 
         ({"insights": [{"text": "so", "about": {"WIDTH": 1}, "evidence": [1, 2]}]}, "no knob 'WIDTH'"),
         ({"insights": [{"text": "so", "about": {"WIDTH": None}, "evidence": [1, 2]}]}, "about: WIDTH: no such knobs"),
         ({"hypotheses": [{"text": "more", "knobs": {"DEPTH": 99}}]}, "DEPTH = 99 is not allowed"),
-        ({"hypotheses": [{"text": "again", "knobs": {"DEPTH": 8}}]}, "DEPTH: exactly this was tried already"),
+        ({"hypotheses": [{"text": "again", "knobs": {"DEPTH": 8}}]}, "DEPTH: this was tried already"),
         ({"hypotheses": [{"text": "x"}] * 4}, "hypotheses: List should have at most 3"),
     ],
 )
