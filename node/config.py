@@ -91,6 +91,7 @@ class Config(_Section):
     )
     experiments: int | None = Field(default=None, ge=0, description="Stop after so many experiments.")
     minutes: float | None = Field(default=None, ge=0, description="Stop after so many minutes.")
+    until: float | None = Field(default=None, description="Stop once the best that was kept is that good, or better.")
 
     verbose: bool = Field(default=False, description="Whether the feed shows also what others tried in vain.")
 

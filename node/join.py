@@ -225,6 +225,7 @@ class _Node:
             alias=self.alias,
             model=model,
             experiments_wanted=config.experiments,
+            until=config.until,
             deadline=deadline,
         )
         self.kept = 0

@@ -17,6 +17,11 @@ Verbose = Annotated[
     typer.Option("--verbose/--quiet", "-v/-q", help="Show also what others tried in vain, and each trial."),
 ]
 
+Until = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(metavar="VALUE", help="Stop once the best that was kept is that good, or better."),
+]
+
 TaskOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

@@ -20,6 +20,7 @@ from agent.policy import Calibrate, Synthesise
 from gossip.database import FULL_DISK
 from node.calibrate import run_calibration
 from node.claims import Claims
+from node.events import mean_values, value_text
 from node.experiment import Plan, run_experiment
 from node.llm.model import Model
 from node.llm.proposing import Proposing
@@ -39,7 +40,8 @@ class Research:
 
     publish: sign an entry, put it in the log and the notebook, and tell peers. announce: send a presence. model: has
     ideas before the search does, None for no model.
-    experiments_wanted: when to stop, None for never; deadline: by trio's clock, seconds.
+    When to stop: experiments_wanted and until, a value of the metric that the kept best has to reach, None for never;
+    deadline, by trio's clock, seconds.
     """
 
     state: State
@@ -50,6 +52,7 @@ class Research:
     alias: str
     model: Model | None = None
     experiments_wanted: int | None = None
+    until: float | None = None
     deadline: float = math.inf
     experiments: int = 0
     claims: Claims = field(init=False)
@@ -67,7 +70,7 @@ class Research:
         planner = Planner(self.state, trials, self.claims, self._told, rng, asked)
         self.state.notebook.accept(accepted(trials))
         with trio.CancelScope(deadline=self.deadline):
-            while self.experiments_wanted is None or self.experiments < self.experiments_wanted:
+            while not self._done():
                 try:
                     step = await planner.next()
                     if step is not None:
@@ -80,6 +83,18 @@ class Research:
                         why = f"no trial can be set up ({error}); trying until there is room"
                         self._told.trouble("research", why)
                     await trio.sleep(FULL_DISK_SECONDS)
+
+    def _done(self) -> bool:
+        """Whether a limit is reached."""
+        metric, best = self.state.task.metric, self.state.notebook.best_result()
+        # the mean of the trials that it was kept on: one lucky trial reaches nothing
+        value = mean_values(best.pairs)[0] if best else None
+        if self.until is not None and value is not None and metric.improvement(self.until, value) >= 0:
+            self._told.note(
+                f"goal reached: {metric.name} {value_text(value)}, and {value_text(self.until)} was asked for"
+            )
+            return True
+        return self.experiments_wanted is not None and self.experiments >= self.experiments_wanted
 
     async def _do(self, trials: Trials, step: Step) -> None:
         match step:

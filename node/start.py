@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from node import complete
-from node.options import ConfigOption, Json, TaskOption, Verbose, home_of
+from node.options import ConfigOption, Json, TaskOption, Until, Verbose, home_of
 
 MODEL: Final = "A language model that has ideas"
 
@@ -49,6 +49,7 @@ def join(
     alias: Annotated[str | None, typer.Option(help="This node's name in feeds.")] = None,
     experiments: Annotated[int | None, typer.Option(min=0, help="Stop after so many experiments.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")] = None,
+    until: Until = None,
     http: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +121,7 @@ def join(
         "alias": alias,
         "experiments": experiments,
         "minutes": minutes,
+        "until": until,
         "http": "off" if no_http else http,
         "research": research,
         "lan": lan,
@@ -143,6 +145,7 @@ def swarm(
     nodes: Annotated[int, typer.Argument(metavar="N", min=1, max=64, help="How many nodes.")],
     config: ConfigOption = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes (default: Ctrl-C).")] = None,
+    until: Until = None,
     task: TaskOption = None,
     verbose: Verbose = None,
     json: Json = False,
@@ -155,7 +158,9 @@ def swarm(
     from node.swarm import swarm as run
 
     home = home_of(context)
-    settings = load_config(home, os.environ, {"minutes": minutes, "task": task, "verbose": verbose}, config)
+    settings = load_config(
+        home, os.environ, {"minutes": minutes, "until": until, "task": task, "verbose": verbose}, config
+    )
     said = settings.config
     with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
         trio.run(run, home, nodes, settings, feed)

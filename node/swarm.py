@@ -10,8 +10,9 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -131,16 +132,19 @@ async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             nursery.start_soon(_keep_time, feed)
+            until = settings.config.until
             with trio.CancelScope() as time_up:
                 async with trio.open_nursery() as running:
                     parts = shares(own_cores(), nodes)
-                    address = await running.start(_run_node, homes[0], parts[0], environment, feed)
+                    # a node that ends by itself has reached the goal
+                    run_node = partial(_run_node, ended=_nothing if until is None else time_up.cancel)
+                    address = await running.start(run_node, homes[0], parts[0], environment, feed)
                     if minutes is not None:
                         time_up.deadline = trio.current_time() + 60 * minutes
                         feed.ends_in(minutes)
                     environment[variable("bootstrap")] = address
                     for other, cores in zip(homes[1:], parts[1:], strict=True):
-                        running.start_soon(_run_node, other, cores, environment, feed)
+                        running.start_soon(run_node, other, cores, environment, feed)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise alone(group) from None
@@ -177,8 +181,13 @@ async def _run_node(
     environment: Mapping[str, str],
     feed: Feed,
     task_status: Started = trio.TASK_STATUS_IGNORED,
+    *,
+    ended: Callable[[], None],
 ) -> None:
-    """Run one node as a process on those cores and show its own events; started once it listens, with its address."""
+    """Run one node as a process on those cores and show its own events; started once it listens, with its address.
+
+    ended: called when it ended by itself and in order.
+    """
     command = [sys.executable, "-m", "node.cli", "--home", str(home.folder), "join", "--json"]
     errors = home.folder / "stderr.log"
     with errors.open("wb") as stderr:
@@ -209,6 +218,11 @@ async def _run_node(
     if process.returncode:
         tail = errors.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
         raise SwarmError(f"{home.folder.name} ended with status {process.returncode}; it said: {tail or 'nothing'}")
+    ended()
+
+
+def _nothing() -> None:
+    """What comes of it where the others go on."""
 
 
 class _NodeOutput:
