@@ -24,6 +24,7 @@ def discovery(state: State, record_id: bytes) -> dict[str, Any] | None:
     tests = state.notebook.tests(found)
     first = next(test for test in tests if test.record_id == found.record_id)
     tested = {test.author for test in tests}
+    authors = sorted({test.author for test in state.notebook.experiments()})
     return {
         **discovery_row(state, found),
         "metric": state.task.metric.name,
@@ -33,9 +34,9 @@ def discovery(state: State, record_id: bytes) -> dict[str, Any] | None:
         "integrity": found.integrity,
         "tests": [_test(state, test, found.time_ms) for test in tests],
         "waiting": [
-            {"author": row.author.hex(), "alias": state.alias(row.author), "own": row.author == state.me}
-            for row in state.notebook.board()
-            if row.author not in tested
+            {"author": author.hex(), "alias": state.alias(author), "own": author == state.me}
+            for author in authors
+            if author not in tested
         ],
         "ancestors": [_line(state, test) for test in ancestors(state.notebook, first)],
         "descendants": [_line(state, test) for test in descendants(state.notebook, first)],

@@ -8,7 +8,7 @@ from node.state import State
 from node.view.steps import Steps
 from trainer.knobs import Scalar
 
-MAX_SEEN: Final = 8  # authors listed under one value
+MAX_SEEN: Final = 3  # authors listed under one value
 
 
 def effects(state: State) -> Steps[dict[str, Any]]:

@@ -6,9 +6,10 @@ from gossip.host import peer_id_of
 from node.events import mean_values
 from node.state import State
 from node.view.live import Live
+from node.view.steps import Steps
 
 
-def peers(state: State, live: Live) -> dict[str, Any]:
+def peers(state: State, live: Live) -> Steps[dict[str, Any]]:
     """`connected`: peers now, the longest-connected first, each with peer (its id), author and alias where they are
     known, address, inbound, since_ms. `nodes`: every author that published or was heard, the latest heard first, each
     with author, peer, alias, own, connected, device, activity (what it last said that it does), claim, best (value of
@@ -16,6 +17,7 @@ def peers(state: State, live: Live) -> dict[str, Any]:
     for this node). `mesh`: with how many peers records are exchanged at once.
     """
     board = {row.author: row for row in state.notebook.board()}
+    yield
     authors = [*board, *(author for author in live.presences if author not in board)]
     if state.me not in authors:
         authors.append(state.me)
@@ -31,6 +33,7 @@ def peers(state: State, live: Live) -> dict[str, Any]:
         }
         for peer in live.peers()
     ]
+    yield
     here = {peer["peer"] for peer in connected}
     nodes: list[dict[str, Any]] = []
     for peer, author in author_of.items():
@@ -38,6 +41,7 @@ def peers(state: State, live: Live) -> dict[str, Any]:
         profile = state.notebook.profile(author)
         row = board.get(author)
         own = author == state.me
+        yield
         nodes.append(
             {
                 "author": author.hex(),

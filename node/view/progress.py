@@ -36,6 +36,7 @@ def progress_in_steps(state: State, points: int = POINTS) -> Steps[dict[str, Any
     numbers = {test.record_id: number for number, test in enumerate(tests, 1)}
     authors = sorted({test.author for test in tests})
     index = {author: number for number, author in enumerate(authors)}
+    yield
     shown = _thinned(tests, points)
     yield
     values = []

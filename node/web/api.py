@@ -46,7 +46,7 @@ class Api:
         return [
             Route("/api/status", self._whole(lambda: status(self.state, self.live, now_ms()))),
             Route("/api/trial", self._whole(lambda: trial(self.live))),
-            Route("/api/peers", self._whole(lambda: peers(self.state, self.live))),
+            Route("/api/peers", self._peers),
             Route("/api/notebook", self._whole(lambda: notebook_view(self.state, self.live, now_ms()))),
             Route("/api/board", self._from_records("board", lambda: board_in_steps(self.state))),
             Route("/api/progress", self._from_records("progress", lambda: progress_in_steps(self.state))),
@@ -71,11 +71,16 @@ class Api:
                 at, body = self._kept.get(name, (-1, b""))
                 if at != self.state.changes:
                     at = self.state.changes
-                    body = encoded(await in_turns(view()))
+                    made = await in_turns(view())
+                    await trio.lowlevel.checkpoint()
+                    body = encoded(made)
                     self._kept[name] = (at, body)
             return Response(body, media_type="application/json")
 
         return answer
+
+    async def _peers(self, request: Request) -> Response:
+        return as_json(await in_turns(peers(self.state, self.live)))
 
     async def _feed(self, request: Request) -> Response:
         try:

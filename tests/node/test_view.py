@@ -183,7 +183,7 @@ def test_peers_are_named_by_their_key_and_say_what_they_do(lab: Lab) -> None:
     live.heard(A.author, 6, Presence(alias="ada", activity="an older word"))
     live.heard(B.author, 7, Presence(alias="bob", activity="calibrating"))
     with seen(lab) as state:
-        told = peers(state, live)
+        told = whole(peers(state, live))
     assert [peer["alias"] for peer in told["connected"]] == ["ada", None]
     by_alias = {node["alias"]: node for node in told["nodes"]}
     assert by_alias["ada"]["connected"]
