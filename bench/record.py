@@ -14,6 +14,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -58,6 +59,8 @@ STEP: Final = 0.2  # of the span
 FINDERS: Final = (searching, tpe, uniform_changes)
 WALL_SECONDS: Final = 900.0
 FINDING: Final = 100  # trials
+ENDS: Final = ((searching, 1), (tpe, 1), (searching, 2), (random_search, 1))
+ENDING: Final = 150  # trials
 
 
 def noise(table: Table) -> Iterator[Ask]:
@@ -142,6 +145,20 @@ def found(table: Table) -> Iterator[Ask]:
         number += 1
 
 
+@cache
+def _ends(task_name: str) -> tuple[Recipe, ...]:
+    world = modelled_world(load_task(task_name))
+    runs = [repeat(world, -math.inf, searcher, [number], ENDING) for searcher, number in ENDS]
+    return tuple(run.best for (run,) in runs)
+
+
+def ends(table: Table) -> Iterator[Ask]:
+    """What searchers end with on the surface that is kept: `bench.surface` tells how far that is from what it says."""
+    for recipe in _ends(table.task.name):
+        for seed in range(2):
+            yield recipe, seed
+
+
 def wanted_by(searcher: Searcher) -> Callable[[Table], Iterator[Ask]]:
     """The first trial of a searcher that the table lacks."""
 
@@ -155,6 +172,7 @@ def wanted_by(searcher: Searcher) -> Callable[[Table], Iterator[Ask]]:
 
 
 STREAMS: Final[dict[str, tuple[float, Callable[[Table], Iterator[Ask]]]]] = {
+    "ends": (50, ends),
     "search": (4, wanted_by(searching)),
     "found": (3, found),
     "tpe": (2, wanted_by(tpe)),

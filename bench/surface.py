@@ -20,9 +20,21 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
+from agent.noise import weighted_median
 from bench.table import Table
 from trainer.recipe import Recipe
-from trainer.surface import FOLDER, Array, Kernel, Model, Reading, Surface, coordinates, covariance, similarity
+from trainer.surface import (
+    FOLDER,
+    Array,
+    Kernel,
+    Model,
+    Reading,
+    Surface,
+    coordinates,
+    covariance,
+    load_model,
+    similarity,
+)
 from trainer.task import Task, load_task
 
 READING: Final = Reading(
@@ -59,10 +71,9 @@ class Data:
 
 
 def noise_sd(table: Table) -> float:
-    """The deviation of a trial over seeds: the median over recipes with three seeds and more."""
-    values_of = _values(table)
-    sds = [float(np.std(found, ddof=1)) for found in values_of.values() if len(found) >= 3]
-    return float(np.median(sds)) if sds else table.task.metric.noise
+    """The deviation of a trial over seeds: the median over recipes with three seeds and more, weighted by the seeds."""
+    spreads = [(float(np.std(found, ddof=1)), len(found) - 1.0) for found in _values(table).values() if len(found) >= 3]
+    return weighted_median(spreads) if spreads else table.task.metric.noise
 
 
 def data_of(table: Table, sd: float) -> Data:
@@ -166,12 +177,24 @@ def cross_validate(task: Task, data: Data, sd: float) -> dict[str, Array]:
     return predicted
 
 
+def show_ends(table: Table) -> None:
+    """What searchers ended with on the kept surface, for real, against what that surface says."""
+    surface = Surface(table.task, load_model(table.task))
+    for recipe in dict.fromkeys(row.recipe for row in table.rows if row.stream == "ends"):
+        real = [row.value for row in table.rows if row.recipe == recipe and row.value is not None]
+        said = surface.mean(recipe)
+        if real and said:
+            off = said / fmean(real) - 1
+            print(f"an end: {said:.4f} modelled, {fmean(real):.4f} real ({len(real)} seeds), {off:+.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--keep", action="store_true", help="write the model of all recipes to configs/surfaces")
     told = parser.parse_args()
     task = load_task("story-cpu")
     table = Table.load(task)
+    show_ends(table)
     sd = noise_sd(table)
     data = data_of(table, sd)
     print(f"recorded: {len(table.rows)} trials of {len(data.y)} recipes with a value; noise {sd:.4f}")
