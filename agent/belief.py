@@ -59,8 +59,10 @@ def place(knob: Knob, value: Scalar) -> int:
     return options(knob).index(value) if span is None else round(span.position(value) * (PLACES - 1))
 
 
-def draw(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step], seed: int) -> dict[str, Sequence[float]]:
-    """One possible truth: knob -> how good each of its places is, in deviations, up to a constant."""
+def draw(
+    knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step], seed: int, count: int = 1
+) -> list[dict[str, Sequence[float]]]:
+    """So many possible truths: knob -> how good each of its places is, in deviations, up to a constant."""
     import numpy as np  # not for a node that only reads
 
     rng = np.random.default_rng(seed)
@@ -69,7 +71,7 @@ def draw(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step], se
     parts = {name: scales[name] * _parts(places(knob), Span.of(knob) is not None) for name, knob in knobs.items()}
     ends = np.cumsum([part.shape[1] for part in parts.values()])
     columns = {name: slice(end - parts[name].shape[1], end) for name, end in zip(parts, ends, strict=True)}
-    drawn = rng.standard_normal(ends[-1])
+    drawn = rng.standard_normal((ends[-1], count))
     if steps:
         design = np.zeros((len(steps), ends[-1]))
         for row, step in enumerate(steps):
@@ -77,10 +79,11 @@ def draw(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step], se
                 old, new = place(knobs[name], step.old[name]), place(knobs[name], step.new[name])
                 design[row, columns[name]] = parts[name][new] - parts[name][old]
         variances = np.array([step.variance for step in steps])
-        wrong = np.array([step.improvement for step in steps]) - design @ drawn
-        wrong -= rng.standard_normal(len(steps)) * np.sqrt(variances)
+        wrong = np.array([step.improvement for step in steps])[:, None] - design @ drawn
+        wrong -= rng.standard_normal((len(steps), count)) * np.sqrt(variances)[:, None]
         drawn += design.T @ np.linalg.solve(design @ design.T + np.diag(variances), wrong)
-    return {name: (parts[name] @ drawn[columns[name]]).tolist() for name in knobs}
+    heights = {name: parts[name] @ drawn[columns[name]] for name in knobs}
+    return [{name: heights[name][:, number].tolist() for name in knobs} for number in range(count)]
 
 
 @cache

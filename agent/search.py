@@ -26,12 +26,15 @@ HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and 
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
 DRAWS: Final = 60
 MOST: Final = 300  # experiments that are looked at, those on the most similar recipes
-INTERACTION: Final = 2.0  # deviations by which one differing knob may move an effect
+INTERACTION: Final = 1.0  # deviations by which one differing knob may move an effect
 BOLDNESS: Final = 4.0  # by which evidence is blurred further
 CRASH: Final = -15.0  # deviations that a crash counts as
 EXACT: Final = 1e-4  # variance of an effect of exactly zero: on that recipe the program never reads the knob
+VOTES: Final = 12  # draws that must agree before a gain is taken for sure
+WORTH: Final = 1.0  # deviations
 SIMILAR: Final = 3
 CLAIMED: Final = 0.1
+STRANGER: Final = 0.5  # credibility of whom nothing is known
 
 
 class Search:
@@ -63,7 +66,7 @@ class Search:
         claimed = {name for change in avoid for name in change}
         how_many = HOW_MANY_BOLD if bold else HOW_MANY
         for attempt in range(DRAWS):
-            drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32))
+            drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32), 1 + VOTES)
             # where the best are used up, more knobs at once
             many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
             moved = self._best_of(task, drawn, current, claimed, many)
@@ -80,14 +83,17 @@ class Search:
     def _best_of(
         self,
         task: Task,
-        drawn: Mapping[str, Sequence[float]],
+        drawn: Sequence[Mapping[str, Sequence[float]]],
         current: Mapping[str, Scalar],
         claimed: set[str],
         many: int,
     ) -> dict[str, Scalar]:
-        """The knobs that bring most in a draw, at their best values: one anyhow, more if they gain."""
+        """The knobs that bring most in the first draw, at their best values there: one anyhow, more if they gain.
+
+        And those that are SURE to gain, as the other draws have it.
+        """
         tops: list[tuple[float, str, int]] = []
-        for name, heights in drawn.items():
+        for name, heights in drawn[0].items():
             here = place(task.knobs[name], current[name])
             others = [there for there in range(len(heights)) if there != here]
             if others:
@@ -96,6 +102,10 @@ class Search:
                 tops.append((gain * CLAIMED if name in claimed and gain > 0 else gain, name, there))
         tops.sort(key=lambda top: -top[0])
         best = [top for rank, top in enumerate(tops[:many]) if rank == 0 or top[0] > 0]
+        for gain, name, there in tops[many:]:
+            here = place(task.knobs[name], current[name])
+            if gain > WORTH and all(other[name][there] - other[name][here] > WORTH for other in drawn[1:]):
+                best.append((gain, name, there))
         return {name: self._value(task.knobs[name], there) for _, name, there in best}
 
     def _value(self, knob: Knob, there: int) -> Scalar:
@@ -113,7 +123,7 @@ def _steps(notebook: Notebook, task: Task, origin: Recipe, blur: float) -> list[
     for distance, test in most_similar(notebook, origin, MOST):
         effect = CRASH if test.verdict == "crash" else (test.effect or 0.0) / noise
         luck = EXACT if test.effect == 0 else 2 / max(test.seeds, 1)
-        trust = 1.0 if test.author == notebook.me else notebook.credibility(test.author)
+        trust = 1.0 if test.author == notebook.me else min(1.0, notebook.credibility(test.author) / STRANGER)
         new = values(task, test.candidate)
         old = {**new, **{knob: before for knob, (before, _) in test.change.knobs.items()}}
         steps.append(Step(old, new, effect, blur * (luck + INTERACTION**2 * distance) / trust**2))

@@ -59,7 +59,7 @@ def test_no_discovery_of_some_age_is_left_that_would_improve_a_node(swarm: Swarm
         (node.number, dict(d.new_values), gain / SD)
         for node in swarm.nodes
         for d in node.notebook.discoveries()
-        if d.time_ms < end - 5 * 60_000 and (gain := _gain_left(swarm, node, d)) > 5 * SD
+        if d.time_ms < end - 5 * 60_000 and (gain := _gain_left(swarm, node, d)) > 8 * SD
     ]
     assert left == []
 
