@@ -29,10 +29,10 @@ from node.view.board import board_in_steps
 from node.view.discovery import discovery
 from node.view.effects import effects
 from node.view.feed import feed
-from node.view.ideas import notebook_view
 from node.view.live import Live
 from node.view.peers import peers
 from node.view.progress import progress_in_steps
+from node.view.said import notebook_view
 from node.view.status import status
 from node.view.steps import SLICE_SECONDS, Steps
 from node.view.trial import trial

@@ -1,13 +1,16 @@
 """What was said in words: insights, and the ideas that wait for a test."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from agent.claims import Claim
 from agent.hypotheses import Idea, ideas, open_ideas
 from agent.insights import standing
 from agent.said import ToldInsight
 from node.state import State
+from node.view.live import Live
+
+MOST: Final = 200
 
 
 def insight_rows(state: State) -> list[dict[str, Any]]:
@@ -18,6 +21,22 @@ def insight_rows(state: State) -> list[dict[str, Any]]:
 def idea_rows(state: State, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[dict[str, Any]]:
     """The open hypotheses, in the order in which this node would test them."""
     return [idea_row(state, idea) for idea in open_ideas(state.notebook, claims=claims, now_ms=now_ms)]
+
+
+def notebook_view(state: State, live: Live | None, now_ms: int) -> dict[str, Any]:
+    """`insights`: what stands; `open`: hypotheses that wait for a test, the next to be tested first; `answered`: the
+    others, the latest first. At most MOST of each.
+    """
+    claims = [
+        Claim(author, heard.presence.claim, heard.presence.expires_ms, heard.presence.hypothesis)
+        for author, heard in (live.presences.items() if live else ())
+    ]
+    answered = [idea for idea in ideas(state.notebook) if not idea.is_open]
+    return {
+        "insights": insight_rows(state)[:MOST],
+        "open": idea_rows(state, claims, now_ms)[:MOST],
+        "answered": [idea_row(state, idea) for idea in reversed(answered[-MOST:])],
+    }
 
 
 def insight_row(state: State, told: ToldInsight) -> dict[str, Any]:
@@ -60,6 +79,7 @@ def idea_row(state: State, idea: Idea) -> dict[str, Any]:
             {
                 "id": answer.record_id.hex(),
                 "alias": state.alias(answer.author),
+                "own": answer.author == state.me,
                 "verdict": answer.verdict,
                 "effect": answer.effect,
             }

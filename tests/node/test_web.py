@@ -123,6 +123,9 @@ def test_the_page_can_be_used_with_a_keyboard_and_a_screen_reader(browser: Brows
             for landmark in ("banner", "main", "navigation"):
                 expect(seen.page.get_by_role(landmark)).to_have_count(1)
             expect(seen.page.get_by_role("heading", level=1)).to_have_count(1)
+        seen.go("notebook")
+        expect(seen.page.locator("main")).to_contain_text("INIT=normal lowers score by 0.5 over 3 nodes")
+        expect(seen.page.locator("main")).to_contain_text("DEPTH = 4: deeper is better")
         seen.go("")
         seen.page.reload(wait_until="domcontentloaded")
         seen.page.locator("main h1").wait_for()

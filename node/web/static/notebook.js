@@ -32,7 +32,7 @@ function insight(entry) {
 }
 
 function idea(entry) {
-  const settings = Object.entries(entry.change).map(([knob, to]) => `${knob} = ${knobText(to)}`).join(", ");
+  const settings = Object.entries(entry.set).map(([knob, to]) => `${knob} = ${knobText(to)}`).join(", ");
   return [
     h("div", {}, settings ? h("strong", {}, said(settings)) : null, settings ? ": " : "", said(entry.text)),
     h("div", { class: "faint" }, source(entry), ` · priority ${entry.priority.toFixed(2)}`, entry.claimed_by.length ? [" · being tested by ", entry.claimed_by.map((alias, i) => [i ? ", " : "", who(alias, false)])] : "", evidence(entry)),
