@@ -179,6 +179,8 @@ def test_a_node_tells_other_commands_where_it_is_until_it_ends(tmp_path: Path) -
         assert (found.pid, list(found.addresses)) == (process.process.pid, listening["addresses"])
         assert found.url == listening["url"]
         assert "arnode_start_time_seconds" in get(found.url or "", "/metrics")[2]
+        assert '<main id="main"' in get(found.url or "", "/")[2]
+        assert json.loads(get(found.url or "", "/api/status")[2])["node"]["author"] == listening["author"]
         keep = socket.create_connection((urlsplit(found.url).hostname, urlsplit(found.url).port))
         with keep:
             assert process.stop(signal.SIGINT) < 5
