@@ -119,7 +119,7 @@ def show(name: str, runs: Sequence[Run], limit: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--swarms", type=int, default=8, help="repetitions of the swarm")
     parser.add_argument("--only", nargs="+", choices=SEARCHERS, default=list(SEARCHERS))
     told = parser.parse_args()
