@@ -131,7 +131,7 @@ def _combinations(notebook: Notebook) -> Iterator[dict[str, Scalar]]:
     current = values(notebook.task, notebook.best())
     misses: dict[tuple[str, Scalar], Experiment] = {}
     for test in notebook.experiments():
-        if test.verdict == "inconclusive" and len(test.change) == 1 and test.change.knobs and (test.effect or 0) > 0:
+        if _near_miss(test) and len(test.change) == 1 and test.change.knobs:
             ((knob, (_, new)),) = test.change.knobs.items()
             if current[knob] != new and (test.author == notebook.me or notebook.credibility(test.author) >= BELIEVED):
                 misses[knob, new] = test
@@ -146,6 +146,12 @@ def _combinations(notebook: Notebook) -> Iterator[dict[str, Scalar]]:
             continue
         if not notebook.was_tried(candidate, by_anyone=True) and not notebook.worn(candidate):
             yield change
+
+
+def _near_miss(test: Experiment) -> bool:
+    """Whether a change looked better, over more than one seed or without a clear verdict, and was not kept."""
+    tried = test.verdict == "inconclusive" or (test.verdict == "discard" and test.seeds > 1)
+    return tried and (test.effect or 0.0) > 0
 
 
 def _starts(notebook: Notebook) -> list[tuple[Recipe, str]]:

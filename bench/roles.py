@@ -147,7 +147,7 @@ def _true_gain(swarm: Swarm, test: Experiment) -> float:
 def liars(nodes: int, minutes: float, seeds: int) -> None:
     """30 % of the nodes lie, in several ways."""
     lying = round(0.3 * nodes)
-    crews = {name: [kind] * lying for name, kind in KINDS.items()} | {"all kinds mixed": list(MIXED[:lying])}
+    crews = {"all kinds mixed": list(MIXED[:lying])} | {name: [kind] * lying for name, kind in KINDS.items()}
     for name, crew in crews.items():
         figures: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(seeds):
