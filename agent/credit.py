@@ -18,7 +18,7 @@ from agent.entries import Verdict, kept
 
 FAILURE: Final = 2.0
 AGREEMENT: Final = 0.5
-HEARSAY: Final = 0.5
+HEARSAY: Final = 1.0
 
 Tally = dict[bytes, list[float]]
 """author -> [held, failed]"""
