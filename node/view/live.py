@@ -1,6 +1,6 @@
 """What a running node is doing now: its peers, its trials and the latest events; kept in memory, read by the views.
 
-The log knows what came of the work; this knows the work that is under way. It is filled by the node (node/join.py).
+The log knows what came of the work; this knows the work that is under way. It is filled by the node (node/node.py).
 """
 
 import math

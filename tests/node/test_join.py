@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-import node.join
+import node.node
 from gossip.log import Log, LogDamaged
 from gossip.record import Record
 from gossip.supervise import supervise
@@ -64,7 +64,7 @@ async def test_every_task_of_a_node_that_fails_is_told_and_started_again(
 
         await supervise(name, broken, report, first_pause=0.05)
 
-    monkeypatch.setattr(node.join, "supervise", failing_once)
+    monkeypatch.setattr(node.node, "supervise", failing_once)
     shown = await events_of(tmp_path, 3, monkeypatch)
     assert names == TASKS, "a task was added or renamed: it belongs in this test"
     for name in TASKS:
