@@ -91,6 +91,7 @@ class Node:
             mesh=network.mesh_size,
             done=lambda: self.research.experiments,
             experiments_wanted=config.experiments,
+            until=config.until,
             ends_ms=None if deadline == math.inf else now_ms() + int(1000 * (deadline - trio.current_time())),
         )
         self.research = Research(

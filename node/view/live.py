@@ -60,7 +60,7 @@ class Said:
 class Live:
     """The present of one node.
 
-    swarm, private: what it joined; experiments_wanted, ends_ms: its limits, None for none; peers: who is connected;
+    swarm, private: what it joined; experiments_wanted, until, ends_ms: its limits, None for none; peers: who is connected;
     mesh: how many of them exchange records at once; done: experiments since it started.
     """
 
@@ -72,6 +72,7 @@ class Live:
     mesh: Callable[[], int]
     done: Callable[[], int]
     experiments_wanted: int | None = None
+    until: float | None = None
     ends_ms: int | None = None
     activity: str = ""
     stream: Stream = field(init=False)

@@ -66,6 +66,7 @@ def status(state: State, live: Live, now_ms: int) -> dict[str, Any]:
         "limits": {
             "experiments": live.experiments_wanted,
             "done": live.done(),
+            "until": live.until,
             "ends_ms": live.ends_ms,
         },
     }

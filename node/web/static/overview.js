@@ -55,13 +55,20 @@ function headline(status) {
   ].flat();
 }
 
+/** What ends this node's run, or how much it has done where nothing does. */
+function howLong({ counts, limits, now_ms }) {
+  if (limits.until !== null) return `until ${value(limits.until)}`;
+  if (limits.ends_ms) return `${duration(limits.ends_ms - now_ms)} left`;
+  if (limits.experiments !== null) return `${limits.done} of ${limits.experiments}`;
+  return `${counts.own_experiments.toLocaleString("en")} of them here`;
+}
+
 function figures(status) {
-  const { best, counts, limits } = status;
+  const { best, counts } = status;
   const tile = (name, main, small) => h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, main), small ? h("span", {}, small) : null));
-  const left = limits.ends_ms ? `${duration(limits.ends_ms - status.now_ms)} left` : limits.experiments !== null ? `${limits.done} of ${limits.experiments}` : `${counts.own_experiments.toLocaleString("en")} of them here`;
   return [
     tile("Best here", value(best.value ?? best.baseline), best.relative === null ? "the task's own program" : percent(best.relative)),
-    tile("Experiments", counts.experiments.toLocaleString("en"), left),
+    tile("Experiments", counts.experiments.toLocaleString("en"), howLong(status)),
     tile("Discoveries", counts.discoveries.toLocaleString("en"), `${counts.confirmed} confirmed, ${counts.refuted} refuted`),
     tile("Adopted here", String(counts.own_adoptions), `${count(counts.own_discoveries, "find")} of its own`),
     tile("Nodes", String(Math.max(1, status.swarm.authors)), `${status.swarm.connected} connected now`),
