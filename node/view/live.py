@@ -60,8 +60,8 @@ class Said:
 class Live:
     """The present of one node.
 
-    swarm, private: what it joined; experiments_wanted, until, ends_ms: its limits, None for none; peers: who is connected;
-    mesh: how many of them exchange records at once; done: experiments since it started.
+    swarm, private: what it joined; experiments_wanted, until, ends_ms: its limits, None for none; peers: who is
+    connected; mesh: how many of them exchange records at once; done: experiments since it started.
     """
 
     swarm: str
