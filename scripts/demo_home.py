@@ -12,8 +12,9 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -59,10 +60,16 @@ NODES: Final = [
 class Boaster(Liar):
     """A node that mostly works, and now and then claims a great gain that it never saw."""
 
-    def experiment(self, candidate: Recipe, hypothesis: str = "", replicates: bytes | None = None):  # noqa: ANN201
-        if replicates is None and self.rng.random() < 0.2:
-            return super().experiment(candidate, hypothesis, replicates)
-        return Node.experiment(self, candidate, hypothesis, replicates)
+    def experiment(
+        self,
+        candidate: Recipe,
+        hypothesis: str = "",
+        replicates: bytes | None = None,
+        inspired_by: Sequence[bytes] = (),
+    ) -> tuple[Result, float]:
+        boasts = replicates is None and self.rng.random() < 0.2
+        run = super().experiment if boasts else partial(Node.experiment, self)
+        return run(candidate, hypothesis, replicates, inspired_by)
 
 
 @dataclass
