@@ -83,8 +83,8 @@ def simulated(
     """One experiment with normal noise."""
     sd = (rng.gammavariate(POOLED_DEGREES / 2, 2) / POOLED_DEGREES) ** 0.5
     noise = PairedNoise(2**0.5 * sd, degrees)
-    draws = [partial(rng.gauss, 0.0, candidate_sd), partial(rng.gauss, 0.0, parent_sd)]
-    return experiment(effect, *draws, noise, WORTH * sd, simpler=simpler)
+    candidate, parent = partial(rng.gauss, 0.0, candidate_sd), partial(rng.gauss, 0.0, parent_sd)
+    return experiment(effect, candidate, parent, noise, WORTH * sd, simpler=simpler)
 
 
 def batches(one: Callable[[], Run]) -> list[list[Run]]:
@@ -178,7 +178,8 @@ def redraw(rng: random.Random, values: Sequence[float]) -> float:
     """A further trial's chance: one of the recorded ones, smoothed."""
     mean, sd = statistics.fmean(values), statistics.stdev(values)
     wide = (1 + SMOOTHING**2) ** 0.5
-    return (rng.choice(values) - mean + rng.gauss(0, SMOOTHING * sd)) / wide
+    drawn: float = (rng.choice(values) - mean + rng.gauss(0, SMOOTHING * sd)) / wide
+    return drawn
 
 
 def show_recorded(task: Task, rng: random.Random) -> None:

@@ -31,7 +31,8 @@ from agent.suggestions import suggestions
 from bench.figures import figure, machine
 from gossip.identity import Identity
 from gossip.record import Record
-from node.simulation.node import identity, make_result, seed_of
+from node.experiment import seed_of
+from node.simulation.node import identity, make_result
 from node.simulation.world import World, surface_world
 from trainer.knobs import Scalar
 from trainer.recipe import BASELINE, Recipe, make_recipe
@@ -153,7 +154,8 @@ def main() -> None:
     experiments = len(notebook.experiments())
     print(f"a notebook of {experiments:,} results by {AUTHORS} authors: {1000 * filling / many:.0f} us for each")
     print(f"memory: {(resident().rss - before) / experiments / 1000:.2f} kB for each result")
-    views = {
+    search = Search(1)
+    views: dict[str, Callable[[], object]] = {
         "choose": lambda: choose(notebook, claims=(), now_ms=START_MS, rng=rng),
         "noise": notebook.noise,
         "open replications": notebook.open_replications,
@@ -165,7 +167,6 @@ def main() -> None:
         "effects": notebook.effects,
         "board": notebook.board,
     }
-    search = Search(1)
     print(
         f"{len(notebook.discoveries()):,} discoveries, {len(notebook.open_replications()):,} open to replication here"
     )

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import trio
 
@@ -27,6 +27,7 @@ from bench.surface import data_of, fit, noise_sd
 from bench.table import Row, Table
 from node.home import data_cache
 from node.simulation.modelled import modelled_world
+from node.simulation.world import World
 from trainer.data import prepare_data
 from trainer.errors import SandboxError
 from trainer.knobs import Scalar
@@ -38,7 +39,7 @@ from trainer.worker import open_worker
 
 Ask: TypeAlias = tuple[Recipe, int]
 
-GOOD: Final = {
+GOOD: Final[dict[str, Scalar]] = {
     "INIT": "normal", "ZERO_PROJECTIONS": True, "NORM": "rmsnorm", "POSITIONS": "rope", "ACTIVATION": "relu2",
     "OPTIMIZER": "muon", "MATRIX_LR": 0.01, "EMBEDDING_LR": 0.01, "UNEMBEDDING_LR": 0.003, "BETA2": 0.95,
     "WARMDOWN": 0.5, "BATCH_SIZE": 4,
@@ -121,14 +122,14 @@ class Recorded:
 
     def __init__(self, table: Table) -> None:
         self.task = table.task
-        self.world = self
+        self.world: World = cast("World", self)  # it is asked as a world is
         self._table = table
 
-    def trial(self, recipe: Recipe, seed: int) -> float | None:
+    def trial(self, recipe: Recipe, seed: int) -> float:
         row = self._table.known(recipe, seed)
         if row is None:
             raise Missing(recipe, seed)
-        return row.value
+        return math.inf if row.value is None else row.value  # as a modelled world has it
 
     def holds(self, best: Recipe) -> None:
         """Nothing is counted here."""

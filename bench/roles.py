@@ -65,10 +65,10 @@ def swarms(nodes: int, minutes: float, seeds: int) -> None:
         figures["experiments", ""].append(len(list(swarm.results())))
         gain = [1 - swarm.world.truth(n.notebook.best()) / swarm.world.truth(BASELINE) for n in swarm.nodes]
         figures["true improvement of a node", "%"].append(100 * statistics.median(gain))
-    for activity, of_seeds in shares.items():
-        print(figure(f"share of trial time: {activity}", "%", of_seeds))
-    for (name, unit), values in figures.items():
-        print(figure(name, unit, values) if values else f"{name}: none")
+    for doing, of_seeds in shares.items():
+        print(figure(f"share of trial time: {doing}", "%", of_seeds))
+    for (what, unit), values in figures.items():
+        print(figure(what, unit, values) if values else f"{what}: none")
 
 
 def _roles(swarm: Swarm, minutes: float) -> str:
@@ -240,7 +240,7 @@ def _first_knobs(task: Task, device_class: str, book: Notebook) -> Counter[str]:
 def _misses(task: Task, device_class: str, knobs: Sequence[str]) -> list[Record]:
     """Results of peers for up to five values of each knob, all of which made things worse."""
     worse = 20 * task.metric.noise * (1 if task.metric.direction == "minimize" else -1)
-    records = []
+    records: list[Record] = []
     for knob in knobs:
         span = Span.of(task.knobs[knob])
         values = options(task.knobs[knob]) if span is None else [span.value(n / 6) for n in range(1, 6)]

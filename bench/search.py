@@ -13,7 +13,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from bench.figures import figure, machine
 from bench.searchers import Searcher, random_search, searching, tpe, tpe_told, uniform_changes
@@ -59,7 +59,7 @@ class Run:
     best: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        self.world = self
+        self.world: World = cast("World", self)  # it is asked as a world is
         self.task, self.seconds, self.truth = self.inner.task, self.inner.seconds, self.inner.truth
 
     def trial(self, recipe: Recipe, seed: int) -> float:

@@ -17,7 +17,7 @@ from node.simulation.swarm import START_MS
 from node.simulation.world import World
 from tests.agent.world import Uniform
 from trainer.knobs import Scalar
-from trainer.recipe import BASELINE, Recipe, make_recipe
+from trainer.recipe import Recipe, make_recipe
 from trainer.task import Knob, Task
 
 if TYPE_CHECKING:
@@ -92,22 +92,22 @@ def _tpe(bench: Bench, number: int, *, told: bool) -> None:
         asked.append(study.ask(space))
         return make_recipe(task, asked[-1].params)
 
-    def tell(value: float | None) -> None:
-        study.tell(asked[-1], value, state=optuna.trial.TrialState.FAIL if value is None else None)
+    def tell(value: float) -> None:
+        study.tell(asked[-1], value)
 
     _one_trial_each(bench, ask, tell)
 
 
-def _one_trial_each(bench: Bench, ask: Callable[[], Recipe], tell: Callable[[float | None], object]) -> None:
+def _one_trial_each(bench: Bench, ask: Callable[[], Recipe], tell: Callable[[float], object]) -> None:
     best: tuple[float, Recipe] | None = None
     number = 0
     while True:
         recipe = ask()
         value = bench.world.trial(recipe, number)
         tell(value)
-        if value is not None and (best is None or bench.world.task.metric.better(value, best[0])):
+        if best is None or bench.world.task.metric.better(value, best[0]):
             best = value, recipe
-        bench.holds(best[1] if best else BASELINE)
+        bench.holds(best[1])
         number += 1
 
 
@@ -128,5 +128,6 @@ def _node(bench: Bench, number: int, proposer: Proposer) -> None:
     while True:
         step = node.act([], now_ms)
         now_ms += int(1000 * step.seconds)
-        node.notebook.add(entries.write(node.signer, bench.world.task.fingerprint, now_ms, step.entry))
+        for order, entry in enumerate(step.entries):
+            node.notebook.add(entries.write(node.signer, bench.world.task.fingerprint, now_ms + order, entry))
         bench.holds(node.notebook.best())

@@ -146,7 +146,8 @@ def _fit(
     best = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
     kernel = kernel_of(best.x)
     covered = covariance(kernel, similar) + np.diag(data.variance + np.exp(best.x[-1]))
-    return float(best.fun), kernel, np.linalg.solve(covered, y)
+    strengths = np.linalg.solve(covered, y).astype(np.float64)
+    return float(best.fun), kernel, strengths
 
 
 def predict(task: Task, model: str, seen: Data, sd: float, recipes: Sequence[Recipe]) -> Array:
@@ -211,14 +212,14 @@ def main() -> None:
             f"{model}, out of sample: R2 {left:.2f}, rank correlation {rank:.2f} (better half {rank_good:.2f}), "
             f"typical error {np.median(off):.1%} of the value"
         )
-    model = fit(task, data, sd)
-    ordered = sorted(model.kernel.weights.items(), key=lambda pair: -pair[1])
+    fitted = fit(task, data, sd)
+    ordered = sorted(fitted.kernel.weights.items(), key=lambda pair: -pair[1])
     print("strongest knobs:", ", ".join(f"{name} {weight:.3f}" for name, weight in ordered[:12]))
-    print(f"length {model.kernel.length}, pairs {model.kernel.pairs:.2f}")
+    print(f"length {fitted.kernel.length}, pairs {fitted.kernel.pairs:.2f}")
     if told.keep:
         path = FOLDER / f"{task.name}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        path.write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -271,6 +271,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--node"]:
         trio.run(run_node, Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
     elif sys.argv[1:2] == ["--bytes"]:
-        trio.run(give_bytes, int(sys.argv[2]), *sys.argv[3:] or [None])
+        trio.run(give_bytes, int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
     else:
         main()

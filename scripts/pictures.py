@@ -29,6 +29,7 @@ from node.home import open_home
 from node.lines import is_quiet, line_of
 from node.state import open_state
 from node.view.feed import feed
+from node.view.steps import whole
 from node.watch.app import WatchApp
 from node.watch.source import Source
 
@@ -103,7 +104,7 @@ def feed_lines(folder: Path, minutes: float) -> str:
     """The feed when the night was young and much was found, as a drawing. minutes: how long the night was."""
     before = time.time_ns() // 1_000_000 - round((minutes - FEED_MINUTE) * 60_000), bytes(32)
     with open_state(open_home(folder), None, writing=False) as state:
-        page = feed(state, None, before=before, limit=200, show="all")
+        page = whole(feed(state, None, before=before, limit=200, show="all"))
     events = [from_json(json.dumps(event)) for event in reversed(page["events"])]
     lines = [line_of(event, FEED_COLUMNS) for event in events if not is_quiet(event)]
     drawn = Console(record=True, width=FEED_COLUMNS, file=io.StringIO(), markup=False, highlight=False)
