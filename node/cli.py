@@ -182,7 +182,7 @@ def show(
     show_record(home_of(context), task, record, json=json)
 
 
-@app.command(help="Write what was found, for other tools and for people. The formats:\n\n\b\n" + format_lines())
+@app.command(help="Write what was found, for other tools and for people.\n\nThe formats:\n\n\b\n" + format_lines())
 def export(
     context: typer.Context,
     format: Annotated[  # noqa: A002 - the option's name

@@ -52,8 +52,10 @@ def import_file(home: Home, task_reference: str | None, file: Path, *, as_json: 
     task = load_task(task_reference or remembered_task(home))
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportRefused(f"cannot read {file}: {error}") from error
+    except OSError as error:
+        raise ImportRefused(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ImportRefused(f"cannot read {file}: it is not text: {error}") from error
     found = _read(task, load_membership(home), text)
     if found.bad:
         raise ImportRefused(_refusal(file, found))

@@ -101,7 +101,7 @@ def is_quiet(event: Event) -> bool:
     data = event.data
     match event.kind:
         case "result":
-            return not (event.own or kept(data["verdict"]) or data.get("of_own"))
+            return not (event.own or kept(data["verdict"]) or data.get("of_own") or data.get("of_swarm"))
         case "trial":
             return bool(data.get("judged", True) and not data.get("first"))
         case "sync":

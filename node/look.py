@@ -101,7 +101,7 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     out.print(nodes if board["nodes"] else Text("no experiments yet", "dim"))
     if board["discoveries"]:
         found = _table("discovery", "effect", "held by", "status", "found by", "id")
-        for row in board["discoveries"]:
+        for row in sorted(board["discoveries"], key=lambda row: bool(row["status"] == "refuted")):  # those come last
             found.add_row(
                 printable(change_text(row["change"], row["edits"])),
                 value_text(row["effect"]),
@@ -113,7 +113,7 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
         out.print()
         out.print(found)
     for row in board["insights"][:SAID]:
-        line = Text("! ", "bold yellow").append(printable(row["text"]), "default")
+        line = Text("» ", "bold yellow").append(printable(row["text"]), "default")
         out.print(line.append(f"  {row['id'][:8]}", "dim"))
     for row in board["hypotheses"][:SAID]:
         line = Text("? ", "yellow").append(printable(row["text"]), "default")

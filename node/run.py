@@ -123,8 +123,10 @@ def read_program(task: Task, program: Path) -> dict[str, str]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RunError(f"cannot read {path}: it is not text: {error}") from error
 
 
 def _recipe_file(task: Task, path: Path) -> Recipe:

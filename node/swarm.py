@@ -245,10 +245,14 @@ class _NodeOutput:
     def _show(self, event: Event) -> None:
         if event.kind == "listening":
             self._task_status.started(event.data["addresses"][0])
-            text = f"{self._name} listens at {place(event.data['addresses'][0])}"
+            url = event.data.get("url")
+            at = f"has its page at {url}" if url else f"listens at {place(event.data['addresses'][0])}"
+            text = f"{self._name} {at}"
             event = Event("note", event.time_ms, event.who, True, {"text": text})
         if event.own and event.kind not in HIDDEN:
-            self._feed.show(replace(event, own=False))
+            # nobody's own here, and none of a stranger's: what came to nothing is shown as well
+            data = {**event.data, "of_swarm": True} if event.kind == "result" else event.data
+            self._feed.show(replace(event, own=False, data=data))
 
 
 def _in_words(summary: Summary, task: Task, nodes: int) -> str:

@@ -115,6 +115,7 @@ TRIAL = {"status": "ok", "first": False, "value": 1.0, "seconds": 1.0, "metric":
         (event("result", **RESULT | {"verdict": "discard"}), False),
         (event("result", own=False, **RESULT | {"verdict": "discard"}), True),
         (event("result", own=False, **RESULT | {"verdict": "discard", "of_own": True}), False),
+        (event("result", own=False, **RESULT | {"verdict": "discard", "of_swarm": True}), False),
         (event("result", own=False, **RESULT | {"verdict": "crash"}), True),
         (event("result", own=False, **RESULT | {"verdict": "keep"}), False),
         (event("result", own=False, **RESULT | {"verdict": "simpler"}), False),
