@@ -100,11 +100,11 @@ def _print_board(state: State, board: Mapping[str, Any]) -> None:
     out.print()
     out.print(nodes if board["nodes"] else Text("no experiments yet", "dim"))
     if board["discoveries"]:
-        found = _table("discovery", "effect", "held by", "status", "found by", "id")
-        for row in sorted(board["discoveries"], key=lambda row: bool(row["status"] == "refuted")):  # those come last
+        found = _table("discovery", "worth", "held by", "status", "found by", "id")
+        for row in board["discoveries"]:
             found.add_row(
                 printable(change_text(row["change"], row["edits"])),
-                value_text(row["effect"]),
+                value_text(row["expected"]),
                 str(len(row["adopters"])),
                 Text(row["status"], STATUS_STYLES[row["status"]]),
                 printable(row["alias"]),

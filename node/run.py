@@ -144,7 +144,7 @@ def setting(task: Task, text: str) -> tuple[str, object]:
     """A knob and its value, not yet checked, from `KNOB=VALUE`. Raises RunError."""
     knob, equals, value = text.partition("=")
     if not equals:
-        raise RunError(f"--set {text}: it is --set KNOB=VALUE, for example --set DEPTH=3")
+        raise RunError(f"--set {text}: it is --set KNOB=VALUE, for example --set WIDTH=128")
     try:
         parsed: object = ast.literal_eval(value)
     except (ValueError, SyntaxError):

@@ -6,6 +6,7 @@ summary is computed from the union of their logs.
 
 import os
 import secrets
+import shlex
 import signal
 import statistics
 import subprocess
@@ -149,7 +150,10 @@ async def swarm(home: Home, nodes: int, settings: Loaded, feed: Feed) -> None:
     except BaseExceptionGroup as group:
         raise alone(group) from None
     summary = summarise(loaded, [one.log for one in homes if one.log.exists()], since_ms)
-    text = f"{_in_words(summary, loaded, nodes)}. See more with: arnode --home {homes[0].folder} board"
+    # a line of its own, to be copied
+    more = {"text": f"arnode --home {shlex.quote(str(homes[0].folder))} board"}
+    feed.show(Event("note", now_ms(), "swarm", True, more))
+    text = f"{_in_words(summary, loaded, nodes)}. The line above shows more"
     feed.show(
         Event(
             "stopped",

@@ -1,6 +1,6 @@
 """The board: how every node stands, and what was discovered."""
 
-from typing import Any
+from typing import Any, Final
 
 from agent.discoveries import Discovery
 from node.state import State
@@ -9,6 +9,8 @@ from node.view.steps import Steps, whole
 from trainer.merge import lines_changed
 from trainer.recipe import Change
 
+STANDING: Final = ("confirmed", "open", "refuted")
+
 
 def board_of(state: State) -> dict[str, Any]:
     """The board made at once, see `board_in_steps`."""
@@ -16,8 +18,9 @@ def board_of(state: State) -> dict[str, Any]:
 
 
 def board_in_steps(state: State) -> Steps[dict[str, Any]]:
-    """The board as plain data: task, metric, what is known of it, nodes (best first), discoveries (largest first),
-    insights, open hypotheses (the next to be tested first)."""
+    """The board as plain data: task, metric, what is known of it; nodes, best first; discoveries, what is confirmed
+    first and what is refuted last, then by what is expected of them; insights; open hypotheses, in the order of tests.
+    """
     notebook, metric = state.notebook, state.task.metric
     better = min if metric.direction == "minimize" else max
     best_trial: float | None = None
@@ -48,7 +51,7 @@ def board_in_steps(state: State) -> Steps[dict[str, Any]]:
     ]
     yield
     discoveries = []
-    for discovery in sorted(notebook.discoveries(), key=lambda discovery: -discovery.effect):
+    for discovery in sorted(notebook.discoveries(), key=lambda found: (STANDING.index(found.status), -found.expected)):
         discoveries.append(discovery_row(state, discovery))
         yield
     return {

@@ -81,8 +81,8 @@ class Board(Vertical):
     def compose(self) -> ComposeResult:
         yield Label("Nodes, best first")
         yield Table("node", "value", "gain", "tried", "kept", "sure", "credit", "last", id="nodes")
-        yield Label("Discoveries, largest first: enter shows how one spread")
-        yield Table("discovery", "effect", "status", "held", "by", id="discoveries")
+        yield Label("Discoveries, and what they are expected to be worth: enter shows how one spread")
+        yield Table("discovery", "worth", "status", "held", "by", id="discoveries")
 
     def show(self, board: Mapping[str, Any], now_ms: int) -> None:
         """Show `/api/board`."""
@@ -116,7 +116,7 @@ def _discovery(row: Mapping[str, Any]) -> list[Any]:
     status = str(row["status"])
     return [
         Text(words.change(row), overflow="ellipsis", no_wrap=True),
-        words.signed(row["effect"]),
+        words.signed(row["expected"]),
         Text(status, STATUS_STYLES.get(status, "")),
         Text(f"{len(row['adopters'])}{' here' if row['held'] else ''}"),
         words.name(row),

@@ -194,7 +194,7 @@ def _title(found: Mapping[str, Any]) -> Text:
     kept = sum(test["verdict"] in ("keep", "simpler") for test in tests)
     nodes = len(tests) + len(found["waiting"])
     text = Text.assemble((words.change(found), "bold"), "\n")
-    text.append_text(words.signed(found["effect"])).append(f" {found['metric']}, found by ")
+    text.append("worth about ").append_text(words.signed(found["expected"])).append(f" {found['metric']}, found by ")
     text.append_text(words.name(found)).append(f" on {words.date(found['time_ms'])}: {words.plain(found['status'])}\n")
     waiting = len(found["waiting"])
     text.append(f"kept by {kept} of {nodes} nodes, not kept by {len(tests) - kept}, {waiting} to test it\n")
