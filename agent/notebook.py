@@ -46,7 +46,6 @@ class Notebook:
         self._discoveries = Catalogue(me)
         self._replications = Replications(task, me, self._experiments, self._discoveries)
         self._said = Said()
-        self._calibrated: set[tuple[bytes, bytes]] = set()
         self._profiles: dict[bytes, tuple[Moment, Profile]] = {}
         self._code: Code = "all"
         self._best = Best(task)
@@ -94,7 +93,6 @@ class Notebook:
         recipe = read_recipe(self.task, calibration.recipe)
         if recipe is None or any(abs(value) > MAX_VALUE for value in calibration.values.values()):
             return
-        self._calibrated.add((author, recipe_id(recipe)))
         for seed, value in calibration.values.items():
             self._trials.add(moment, author, recipe_id(recipe), int(seed), value)
 
@@ -119,10 +117,6 @@ class Notebook:
     def paired_noise(self, parent: Recipe | None = None) -> PairedNoise:
         """The noise of one improvement over the parent (by default this node's best recipe), for the judge."""
         return self._trials.paired_noise(recipe_id(parent or self.best()))
-
-    def calibrated(self, recipe: Recipe) -> bool:
-        """Whether this node has published a calibration of the recipe."""
-        return (self.me, recipe_id(recipe)) in self._calibrated
 
     def baseline(self) -> float | None:
         """The value of the task's own program: mean of own trials, else the median of the other authors' means."""

@@ -27,7 +27,6 @@ from node.watch.screens import DiscoveryScreen, Help, RecordScreen
 from node.watch.source import Source, WatchError
 
 TABS: Final = ("feed", "board", "progress", "knobs", "trial", "peers")
-NARROW: Final = 100  # columns
 FRESH_SECONDS: Final = 0.5  # what changes many times a second is asked for this often
 AGES_SECONDS: Final = 10.0  # "3 min ago" goes on though nothing happens
 QUIET: Final = frozenset({"hello", "progress", "changed", "reset", "lost"})

@@ -47,7 +47,6 @@ class Table(DataTable[Any]):
     def __init__(self, *columns: str, id: str) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._names = columns
-        self.border_title = ""
 
     def on_mount(self) -> None:
         self.add_columns(*self._names)

@@ -216,8 +216,6 @@ def test_noise_comes_from_seeds_within_recipes_calibrations_included() -> None:
     book = notebook(write(ME, calibration(values)))
     assert book.noise().sd == pytest.approx(statistics.stdev(values.values()), rel=0.05)
     assert book.noise().measured == 39
-    assert book.calibrated(BASELINE)
-    assert not book.calibrated(make_recipe(TASK, INIT))
 
 
 # What is usable
