@@ -25,6 +25,7 @@ from trainer.task import Knob, Task
 HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and how often
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
 DRAWS: Final = 60
+ANY_DRAWS: Final = 200  # after these, of recipes of any kind
 MOST: Final = 300  # experiments that are looked at, those on the most similar recipes
 INTERACTION: Final = 1.0  # deviations by which one differing knob may move an effect
 BOLDNESS: Final = 4.0  # by which evidence is blurred further
@@ -65,11 +66,14 @@ class Search:
         taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
         claimed = {name for change in avoid for name in change}
         how_many = HOW_MANY_BOLD if bold else HOW_MANY
-        for attempt in range(DRAWS):
-            drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32), 1 + VOTES)
-            # where the best are used up, more knobs at once
-            many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
-            moved = self._best_of(task, drawn, current, claimed, many)
+        for attempt in range(DRAWS + ANY_DRAWS):
+            if attempt < DRAWS:
+                drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32), 1 + VOTES)
+                # where the best are used up, more knobs at once
+                many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
+                moved = self._best_of(task, drawn, current, claimed, many)
+            else:
+                moved = self._anything(task)
             change = {name: value for name, value in {**current, **moved}.items() if value != best[name]}
             if not change or frozenset(change.items()) in taken:
                 continue
@@ -78,7 +82,8 @@ class Search:
                 continue
             why, inspired_by = hypothesis(notebook, change)
             return Proposal(change, why, "search", inspired_by)
-        raise NothingLeft(f"no untried recipe found in {DRAWS} draws: widen the knobs of {task.name}, or stop here")
+        draws = DRAWS + ANY_DRAWS
+        raise NothingLeft(f"no untried recipe found in {draws} draws: widen the knobs of {task.name}, or stop here")
 
     def _best_of(
         self,
@@ -107,6 +112,15 @@ class Search:
             if gain > WORTH and all(other[name][there] - other[name][here] > WORTH for other in drawn[1:]):
                 best.append((gain, name, there))
         return {name: self._value(task.knobs[name], there) for _, name, there in best}
+
+    def _anything(self, task: Task) -> dict[str, Scalar]:
+        """Any knobs at any values: where all that promises something was tried, the rest is better than nothing."""
+        names = self._rng.sample(sorted(task.knobs), self._rng.randint(1, len(task.knobs)))
+        return {name: self._any_value(task.knobs[name]) for name in names}
+
+    def _any_value(self, knob: Knob) -> Scalar:
+        span = Span.of(knob)
+        return self._rng.choice(options(knob)) if span is None else span.value(self._rng.random())
 
     def _value(self, knob: Knob, there: int) -> Scalar:
         """The value at a place; of a number any that falls into it."""

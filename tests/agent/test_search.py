@@ -143,6 +143,21 @@ def test_the_same_seed_and_notebook_give_the_same_proposals() -> None:
         assert first.propose(notebook(), TASK) == second.propose(notebook(), TASK)
 
 
+def test_where_what_promises_most_was_tried_the_rest_is_tried_too() -> None:
+    few = [one for one in KNOBS if one.name in ("TIED", "NORM", "DEPTH")]
+    task = make_task(few)
+    write = Writer()
+    book = Notebook(task, ME.author, DEVICE_CLASS)
+    search = Search(1)
+    tried = 0
+    while tried < 44:  # of 47
+        change = search.propose(book, task).change
+        # nothing helps, and one value hurts so much that nobody would go there again
+        effect = -5.0 if change.get("NORM") == "none" else -0.01
+        book.add(write(ANN, read(write.test(ANN, dict(change), effect, "discard")), task.fingerprint))
+        tried += 1
+
+
 def test_a_space_that_is_used_up_is_said_to_be() -> None:
     task = make_task([knob("TIED", "bool", False)])
     write = Writer()
