@@ -109,7 +109,7 @@ def test_options_and_invites_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     with (tmp_path / "pasted").open() as pasted:
         monkeypatch.setattr("sys.stdin", pasted)
         assert said(tmp_path, invite="-", bootstrap=[OTHER]) == wanted
-    with pytest.raises(WishUnclear, match="leave --swarm"):
+    with pytest.raises(WishUnclear, match="leave the settings swarm"):
         said(tmp_path, invite=text, swarm="lab")
     with pytest.raises(NameRefused):
         said(tmp_path, invite=encode(Invite("\x1b[2J", (PEER,), key, 2**39)))
