@@ -84,7 +84,9 @@ def set_limits(memory_bytes: int, file_bytes: int) -> None:
 def _become(command: list[str], memory_bytes: int, file_bytes: int) -> NoReturn:
     """In the child: limits, then the program in our place."""
     try:
-        # Python ignores these two, and what is ignored stays ignored in the program.
+        # Python ignores the latter two, a shell the first in what it starts in the background; what is ignored stays
+        # ignored in the program.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         set_limits(memory_bytes, file_bytes)
