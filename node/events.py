@@ -67,7 +67,13 @@ def from_json(line: str) -> Event:
     data = json.loads(line)
     if not isinstance(data, dict) or not data.keys() >= {"event", "time_ms", "who", "own"}:
         raise ValueError(f"not an event: {line:.80}")
-    return Event(data.pop("event"), data.pop("time_ms"), data.pop("who"), data.pop("own"), data)
+    return from_dict(data)
+
+
+def from_dict(fields: Mapping[str, Any]) -> Event:
+    """An event from what `Event.to_dict` gave."""
+    rest = {name: value for name, value in fields.items() if name not in ("event", "time_ms", "who", "own")}
+    return Event(fields["event"], fields["time_ms"], fields["who"], fields["own"], rest)
 
 
 def printable(text: str) -> str:

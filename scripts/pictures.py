@@ -9,7 +9,6 @@ chromium.
 import argparse
 import asyncio
 import io
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
-from node.events import from_json
+from node.events import from_dict
 from node.home import open_home
 from node.lines import is_quiet, line_of
 from node.state import open_state
@@ -60,10 +59,9 @@ def served(folder: Path, minutes: str) -> Iterator[str]:
 
 
 def take_pages(browser: Browser, url: str, out: Path) -> None:
-    """The page at two sizes, light and dark, and a discovery's."""
+    """The page at two sizes, the effects, and a discovery."""
     shots = (
         ("page", "", DESKTOP, "light", "#/"),
-        ("page-dark", "", DESKTOP, "dark", "#/"),
         ("page-phone", "", PHONE, "light", "#/"),
         ("effects", "", DESKTOP, "light", "#/effects"),
         ("discovery", "#/board", DESKTOP, "light", None),
@@ -105,7 +103,7 @@ def feed_lines(folder: Path, minutes: float) -> str:
     before = time.time_ns() // 1_000_000 - round((minutes - FEED_MINUTE) * 60_000), bytes(32)
     with open_state(open_home(folder), None, writing=False) as state:
         page = whole(feed(state, None, before=before, limit=200, show="all"))
-    events = [from_json(json.dumps(event)) for event in reversed(page["events"])]
+    events = [from_dict(fields) for fields in reversed(page["events"])]
     lines = [line_of(event, FEED_COLUMNS) for event in events if not is_quiet(event)]
     drawn = Console(record=True, width=FEED_COLUMNS, file=io.StringIO(), markup=False, highlight=False)
     for line in lines[-FEED_LINES:]:

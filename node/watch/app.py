@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
-from node.events import Event, count, percent, value_text
+from node.events import count, from_dict, percent, value_text
 from node.home import Home
 from node.running import running_node
 from node.watch import words
@@ -92,7 +92,7 @@ class WatchApp(App[None]):
         self._focus_tab()
 
     async def on_unmount(self) -> None:
-        await self._source.__aexit__(None, None, None)
+        await self._source.aclose()
 
     @property
     def _tab(self) -> str:
@@ -116,9 +116,7 @@ class WatchApp(App[None]):
             self._lost = ""
             self._outdated("status", "feed", "trial", self._tab)
         else:
-            rest = {name: value for name, value in data.items() if name not in ("event", "time_ms", "who", "own")}
-            event = Event(data["event"], data["time_ms"], data["who"], data["own"], rest)
-            self.query_one(FeedPane).add(event)
+            self.query_one(FeedPane).add(from_dict(data))
             self._outdated("status", "trial", *({self._tab} - {"feed"}))
 
     def _outdated(self, *what: str) -> None:

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from node.events import Event
+from node.events import Event, from_dict
 from node.lines import line_of
 from node.view.feed import FILTERS, Filter
 from node.watch.panes import OpenRecord
@@ -68,7 +68,7 @@ class FeedPane(Vertical):
 
     def show(self, page: Mapping[str, Any], before: str) -> None:
         """Show a page of `/api/feed`: the first, or what comes before a place."""
-        told = [_event(data) for data in page["events"]]
+        told = [from_dict(fields) for fields in page["events"]]
         self._events = [*self._events, *told][:MOST] if before else told
         self._older = page["next"] if len(self._events) < MOST else None
         self._draw()
@@ -158,8 +158,3 @@ class FeedPane(Vertical):
     def _show_filters(self) -> None:
         parts = [(f" {one} ", "reverse" if one == self.filter else "") for one in FILTERS]
         self.query_one("#filters", Label).update(Text.assemble(*parts))
-
-
-def _event(data: Mapping[str, Any]) -> Event:
-    rest = {name: value for name, value in data.items() if name not in ("event", "time_ms", "who", "own")}
-    return Event(data["event"], data["time_ms"], data["who"], data["own"], rest)

@@ -3,8 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
@@ -26,12 +25,8 @@ class Source:
         # a proxy that the environment names has no business between two processes of one machine
         self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
+        """Close what is open to the node."""
         await self._client.aclose()
 
     async def ask(self, path: str, **query: str) -> Any:
