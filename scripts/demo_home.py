@@ -12,9 +12,8 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from gossip.log import Log
 from gossip.metrics import Metrics
 from gossip.private_file import write_private
 from gossip.record import Record
+from node.experiment import Plan
 from node.home import Home, open_home, remember_task
 from node.server import application, local_server
 from node.simulation.liars import Liar
@@ -41,7 +41,6 @@ from node.view.live import Live
 from node.web import page
 from node.web.api import Api
 from trainer.output import Progress
-from trainer.recipe import Recipe
 from trainer.task import load_task
 
 TASK: Final = "story-cpu"
@@ -60,16 +59,9 @@ NODES: Final = [
 class Boaster(Liar):
     """A node that mostly works, and now and then claims a great gain that it never saw."""
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        boasts = replicates is None and self.rng.random() < 0.2
-        run = super().experiment if boasts else partial(Node.experiment, self)
-        return run(candidate, hypothesis, replicates, inspired_by)
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        boasts = plan.replicates is None and self.rng.random() < 0.2
+        return super().experiment(plan) if boasts else Node.experiment(self, plan)
 
 
 @dataclass

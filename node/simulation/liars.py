@@ -11,10 +11,9 @@ from typing import Final
 from agent.claims import Claim
 from agent.entries import Result
 from agent.policy import Replicate
-from node.experiment import seed_of
+from node.experiment import Plan, seed_of
 from node.simulation.node import Node, Step, identity, make_result
 from node.simulation.world import World
-from trainer.recipe import Recipe
 
 LIE: Final = 0.2
 PLAUSIBLE: Final = (3.0, 5.0)  # deviations
@@ -24,38 +23,28 @@ SECONDS: Final = 20.0  # what a lie takes, as if there had been trials
 class Liar(Node):
     """Invents a great gain for whatever it was about to test."""
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        return self._lie(candidate, LIE, "keep", replicates), SECONDS
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        return self._lie(plan, LIE, "keep"), SECONDS
 
-    def _lie(self, candidate: Recipe, gain: float, verdict: str, replicates: bytes | None) -> Result:
-        parent = self.notebook.best()
-        level = self.world.truth(parent)
+    def _lie(self, plan: Plan, gain: float, verdict: str) -> Result:
+        level = self.world.truth(plan.parent)
         noise = self.world.sd if gain < LIE else 0.0
         pairs = {
-            seed_of(self.author, parent, k): (level - gain + self.rng.gauss(0, noise), level + self.rng.gauss(0, noise))
+            seed_of(self.author, plan.parent, k): (
+                level - gain + self.rng.gauss(0, noise),
+                level + self.rng.gauss(0, noise),
+            )
             for k in range(2)
         }
-        seen = {"effect": gain, "interval": (gain - 2 * noise, gain + 2 * noise), "replicates": replicates}
-        return make_result(self.world.task, parent, candidate, pairs, verdict, seconds=SECONDS, **seen)
+        seen = {"effect": gain, "interval": (gain - 2 * noise, gain + 2 * noise), "replicates": plan.replicates}
+        return make_result(self.world.task, plan.parent, plan.candidate, pairs, verdict, seconds=SECONDS, **seen)
 
 
 class Exaggerator(Liar):
     """Invents gains of a few deviations, as true discoveries have them."""
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        return self._lie(candidate, random_gain(self.rng) * self.world.sd, "keep", replicates), SECONDS
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        return self._lie(plan, random_gain(self.rng) * self.world.sd, "keep"), SECONDS
 
 
 class Colluder(Exaggerator):
@@ -66,25 +55,18 @@ class Colluder(Exaggerator):
     def act(self, claims: Sequence[Claim], now_ms: int) -> Step:
         for found in self.notebook.discoveries():
             mine = self.author == found.author or self.author in dict(found.replications)
-            if found.author in self.fellows and not mine:
-                candidate = self.notebook.onto_best(found)
-                if candidate != self.notebook.best():
-                    decision = Replicate(found, "a fellow's")
-                    result, seconds = self.experiment(candidate, replicates=found.record_id)
-                    return Step([result], seconds, decision, found.new_values)
+            useful = self.notebook.onto_best(found) != self.notebook.best()
+            if found.author in self.fellows and not mine and useful:
+                decision = Replicate(found, "a fellow's")
+                result, seconds = self.experiment(self.replication(found))
+                return Step([result], seconds, decision, found.new_values)
         return super().act(claims, now_ms)
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        found = self.notebook.discovery(replicates) if replicates else None
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        found = self.notebook.discovery(plan.replicates) if plan.replicates else None
         if found is not None and found.author not in self.fellows:
-            return Node.experiment(self, candidate, hypothesis, replicates, inspired_by)
-        return super().experiment(candidate, hypothesis, replicates, inspired_by)
+            return Node.experiment(self, plan)
+        return super().experiment(plan)
 
 
 class Denier(Liar):
@@ -92,18 +74,12 @@ class Denier(Liar):
 
     def act(self, claims: Sequence[Claim], now_ms: int) -> Step:
         for found in self.notebook.open_replications():
-            result, seconds = self.experiment(self.notebook.onto_best(found), replicates=found.record_id)
+            result, seconds = self.experiment(self.replication(found))
             return Step([result], seconds, Replicate(found, "to deny it"), found.new_values)
         return super().act(claims, now_ms)
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        return self._lie(candidate, -random_gain(self.rng) * self.world.sd, "discard", replicates), SECONDS
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        return self._lie(plan, -random_gain(self.rng) * self.world.sd, "discard"), SECONDS
 
 
 KINDS: Final[Mapping[str, type[Liar]]] = {

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.claims import Claim
+from agent.discoveries import Discovery
 from agent.entries import BudgetBody, Calibration, Entry, Pair, Result
 from agent.exploring import searched, settled
 from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
@@ -18,7 +19,7 @@ from agent.policy import CALIBRATION_SEEDS, Calibrate, Decision, Explore, Replic
 from agent.proposal import NothingLeft, Proposal, Proposer
 from agent.search import Search
 from gossip.identity import Identity
-from node.experiment import seed_of
+from node.experiment import Plan, seed_of
 from node.simulation.world import DEVICE_CLASS, World
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, change_between, recipe_id
@@ -93,25 +94,29 @@ class Node:
         replicates: bytes | None = None,
         hypothesis: bytes | None = None,
     ) -> Step:
-        candidate = self.notebook.on_best(proposal.change)
-        result, seconds = self.experiment(candidate, proposal.hypothesis, replicates, proposal.inspired_by)
+        result, seconds = self.experiment(self.plan(proposal, replicates))
         return Step([result], seconds, decision, proposal.change, hypothesis)
 
-    def experiment(
-        self,
-        candidate: Recipe,
-        hypothesis: str = "",
-        replicates: bytes | None = None,
-        inspired_by: Sequence[bytes] = (),
-    ) -> tuple[Result, float]:
-        """Trials of a candidate against the own best recipe until the judge decides, and the seconds they took."""
-        parent = self.notebook.best()
+    def plan(self, proposal: Proposal, replicates: bytes | None = None) -> Plan:
+        """A proposal as what is to be tested against the own best recipe."""
+        candidate = self.notebook.on_best(proposal.change)
+        inspired_by = tuple(proposal.inspired_by)
+        return Plan(self.notebook.best(), candidate, proposal.hypothesis, proposal.proposer, inspired_by, replicates)
+
+    def replication(self, found: Discovery) -> Plan:
+        """The test of what another node found."""
+        best = self.notebook.best()
+        return Plan(best, self.notebook.onto_best(found), "", "replication", replicates=found.record_id)
+
+    def experiment(self, plan: Plan) -> tuple[Result, float]:
+        """Trials of a candidate against its parent until the judge decides, and the seconds they took."""
+        parent, candidate = plan.parent, plan.candidate
         noise, worth = self.notebook.paired_noise(parent), smallest_worth(self.notebook.noise())
         pairs: dict[int, tuple[float | None, float | None]] = {}
         improvements: list[float] = []
         judgement: Judgement | None = None
         seconds = 0.0
-        said = {"hypothesis": hypothesis, "replicates": replicates, "inspired_by": list(inspired_by)}
+        said = {"hypothesis": plan.hypothesis, "replicates": plan.replicates, "inspired_by": list(plan.inspired_by)}
         for number in range(MAX_SEEDS):
             seed = seed_of(self.author, parent, number)
             known = self.notebook.own_trials(parent, seed)

@@ -71,7 +71,7 @@ def experiments_to(proposer: Proposer, number: int, target: float, limit: int) -
     now_ms = 1_700_000_000_000
     for done in range(1, limit + 1):
         proposal = proposer.propose(node.notebook, world.task)
-        result, seconds = node.experiment(node.notebook.on_best(proposal.change), proposal.hypothesis)
+        result, seconds = node.experiment(node.plan(proposal))
         node.notebook.add(entries.write(node.signer, world.task.fingerprint, now_ms, result))
         now_ms += int(1000 * seconds) + 1
         if world.truth(node.notebook.best()) <= target * world.truth(BASELINE):
