@@ -5,7 +5,8 @@
 # make fuzz    set up and look for input that breaks a decoder, for a minute (make fuzz ARGS=600 for ten)
 # make check   linters, types, layering
 # make docs    write docs/cli.md from the commands, and build the pages into build/site, links checked
-# make bench   measure the figures of docs/benchmarks.md (takes forty minutes)
+# make bench   measure the figures of docs/benchmarks.md and compare them with bench/baseline.json (forty minutes;
+#              make bench ARGS="records sync" for some, ARGS=--save-baseline to keep them)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -55,7 +56,7 @@ docs: $(VENV)/.arnode
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.arnode-dev
-	bench/all $(BIN)/python
+	@$(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

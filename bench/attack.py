@@ -29,7 +29,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.pb import rpc_pb2
 
-from bench.figures import machine
+from bench.figures import figure, machine
 from gossip import upstream
 from gossip.door import PUBLIC
 from gossip.events import PeerRejected, RecordArrived
@@ -210,7 +210,7 @@ def true_records(host: BasicHost) -> rpc_pb2.Message:
 
 
 def measure(name: str, base: Path, attack: Attack, make: Make, messages: int) -> None:
-    """Print one line."""
+    """Print its figures."""
     folder = base / name.replace(" ", "-").replace(",", "")
     folder.mkdir()
     victim = start("victim", folder / "victim")
@@ -229,12 +229,11 @@ def measure(name: str, base: Path, attack: Attack, make: Make, messages: int) ->
         time.sleep(REST_SECONDS)
         quiet = (victim.cpu() - quiet_cpu) / (time.perf_counter() - quiet_from)
         delays = sorted(during["delays"]) or [0.0]
-        print(
-            f"{name}: {max(0.0, used - quiet * (seconds + 1)):.2f} s of the victim's processor time, flood over after "
-            f"{seconds:.1f} s, {during['bans']} bans; honest records {len(delays)}, delayed "
-            f"{delays[len(delays) // 2]:.0f} ms (median), {delays[-1]:.0f} ms at most; memory {grown / 1e6:+.0f} MB",
-            flush=True,
-        )
+        print(figure(f"{name}, of the victim", "s of CPU", [max(0.0, used - quiet * (seconds + 1))]))
+        print(figure("… flood over after", "s", [seconds]))
+        print(figure("… bans", "", [during["bans"]]))
+        print(figure("… delay of honest records", "ms", delays))
+        print(figure("… memory", "MB", [grown / 1e6]), flush=True)
     finally:
         for process in (honest, victim):
             process.popen.communicate(timeout=20)

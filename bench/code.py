@@ -62,12 +62,12 @@ def main() -> None:
         result = read(second)
         assert read_experiment(task, second, result) is not None  # type: ignore[arg-type]
 
-    print(figure("read as evidence", "ms of processor time", milliseconds(taken, runs)))
+    print(figure("read as evidence", "ms of CPU", milliseconds(taken, runs)))
     change = change_between(task, BASELINE, theirs)
     print(
         figure(
             "merged onto the own best",
-            "ms of processor time",
+            "ms of CPU",
             milliseconds(lambda: apply_change(task, mine, change), runs),
         )
     )
@@ -81,7 +81,7 @@ def main() -> None:
         except MergeConflict:
             return
 
-    print(figure("the worst texts of a stranger, refused", "ms of processor time", milliseconds(refused, 3)))
+    print(figure("the worst texts of a stranger, refused", "ms of CPU", milliseconds(refused, 3)))
 
 
 if __name__ == "__main__":

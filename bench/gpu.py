@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 import trio
 
-from bench.figures import figure, machine
+from bench.figures import figure, machine, skip
 from trainer.device import detect
 from trainer.errors import TrainerError
 from trainer.knobs import rewrite
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--set", metavar="KNOB=VALUE", action="append", default=[], help="other than the baseline")
     asked = parser.parse_args()
     if asked.device == "cuda" and detect().kind != "cuda":
-        sys.exit(f"no CUDA card that torch {detect().torch} can use: nothing measured (--device cpu tests this script)")
+        skip(f"no CUDA card that torch {detect().torch} can use (--device cpu tests this script)")
     task = load_task("climbmix-gpu")
     try:
         settings = {knob: ast.literal_eval(value) for knob, _, value in (text.partition("=") for text in asked.set)}
@@ -106,9 +106,12 @@ def report(trials: list[Trial]) -> None:
 
     speeds, mfu = values("tokens_per_second"), values("mfu_percent")
     print(figure("parameters", "", values("num_params")))
-    print(figure("tokens a second", "", speeds))
+    print(figure("tokens a second", "tokens/s", speeds))
     print(figure("model FLOP/s", "TFLOP/s", values("tflops_per_second")))
-    print(figure("MFU", "%", mfu) if mfu else "MFU: unknown, this device's peak is not in trainer/gpt/accelerator.py")
+    if mfu:
+        print(figure("MFU", "%", mfu, better="higher", kind="wall"))
+    else:
+        print("MFU: unknown, this device's peak is not in trainer/gpt/accelerator.py")
     print(figure("peak memory", "MiB", values("peak_memory_mb")))
     print(figure("compiling and warming up", "s", values("warm_up_seconds")))
     print(figure("training", "s", values("training_seconds")))

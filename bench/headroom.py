@@ -19,6 +19,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.figures import figure
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "trainer" / "gpt"
 BUDGET = tomllib.loads((ROOT / "configs" / "tasks" / "story-cpu.toml").read_text())["budget"]["amount"]
@@ -84,8 +86,7 @@ def main() -> None:
         if len(baseline) > 1:
             spread = f"sd {statistics.stdev(run['val_bpb'] for run in baseline):.4f} over {len(baseline)} seeds"
         seconds = statistics.mean(run["training_seconds"] for run in baseline)
-        found = f"{base:.4f} bits per byte, {spread}, {seconds:.1f} s"
-        print(f"baseline: {found}", flush=True)
+        print(f"{figure('baseline', 'bits per byte', [base])}, {spread}, {seconds:.1f} s", flush=True)
         for recipe in recipes:
             runs = [trial(recipe, seed, budget, folder, data) for seed in seeds]
             if not all(runs):
@@ -93,7 +94,8 @@ def main() -> None:
                 continue
             mean = statistics.mean(run["val_bpb"] for run in runs)
             seconds = statistics.mean(run["training_seconds"] for run in runs)
-            print(f"{' '.join(recipe)}: {mean:.4f} bits per byte, {mean / base - 1:+.1%}, {seconds:.1f} s", flush=True)
+            print(f"{' '.join(recipe)}: {mean:.4f} bits per byte, {seconds:.1f} s; ", end="")
+            print(figure(f"{' '.join(recipe)} against the baseline", "%", [100 * (mean / base - 1)]), flush=True)
 
 
 if __name__ == "__main__":

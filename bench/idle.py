@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import trio
 
-from bench.figures import machine
+from bench.figures import figure, machine
 from gossip.identity import new_identity
 from gossip.log import Log
 from gossip.network import open_network
@@ -66,8 +66,9 @@ def main() -> None:
     for what, options in (("relaying node", ["--no-research"]), ("researching node's own process", [])):
         with tempfile.TemporaryDirectory() as folder:
             share, resident, own = measured(Path(folder), options, seconds)
-        print(f"{what}, {PEERS} peers, over {seconds:.0f} s: {share:.2%} of a core")
-        print(f"{what}, memory: {resident:.0f} MB resident, {own:.0f} MB its own", flush=True)
+        print(figure(f"{what}, {PEERS} peers, over {seconds:.0f} s", "% of a core", [100 * share]))
+        print(figure("… memory, resident", "MB", [resident]))
+        print(figure("… memory, its own", "MB", [own]), flush=True)
 
 
 if __name__ == "__main__":

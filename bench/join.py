@@ -46,8 +46,8 @@ def main() -> None:
         base = Path(name)
         cold = one(base / "cold", base / "cache")
         warm = [one(base / f"warm-{number}", base / "cache") for number in range(runs)]
-    print(f"join to listening, cold: {cold[0]:.3g} s")
-    print(f"join to first finished trial, cold (data is made): {cold[1]:.3g} s")
+    print(figure("join to listening, cold", "s", [cold[0]]))
+    print(figure("join to first finished trial, cold (data is made)", "s", [cold[1]]))
     print(figure("join to listening", "s", [run[0] for run in warm]))
     print(figure("join to first finished trial", "s", [run[1] for run in warm]))
 

@@ -111,7 +111,7 @@ def show_simulated(rng: random.Random) -> None:
     for degrees in (1, 2, 4):
         runs = batches(lambda d=degrees: simulated(rng, 0.0, degrees=d))  # type: ignore[misc]
         print(figure(f"A/A kept (noise counts for {degrees} degrees)", "%", share(runs)), end="; ")
-        print(figure("seeds", "", seeds(runs)))
+        print(figure("… seeds", "", seeds(runs), better="lower"))
     for parent, candidate in ((1.7, 1.0), (1.0, 1.7), (1.7, 1.7), (0.58, 1.0), (1.0, 0.58), (0.58, 0.58), (5.0, 5.0)):
         runs = batches(lambda p=parent, c=candidate: simulated(rng, 0.0, parent_sd=p, candidate_sd=c))  # type: ignore[misc]
         print(
@@ -120,8 +120,8 @@ def show_simulated(rng: random.Random) -> None:
     for effect in (1.0, 2.0, 3.0, 5.0, 10.0):
         runs = batches(lambda e=effect: simulated(rng, e))  # type: ignore[misc]
         print(figure(f"kept at {effect:g} deviations", "%", share(runs)), end="; ")
-        print(figure("seeds", "", seeds(runs)), end="; ")
-        print(figure("keeps published too large by", "deviations", excess(runs)))
+        print(figure("… seeds", "", seeds(runs), better="lower"), end="; ")
+        print(figure("… keeps published too large by", "deviations", excess(runs)))
     for effect in (-WORTH, 0.0, 1.0):
         runs = batches(lambda e=effect: simulated(rng, e, simpler=True))  # type: ignore[misc]
         print(figure(f"kept as simpler at {effect:g} deviations", "%", share(runs, "simpler")))
@@ -137,8 +137,10 @@ def show_nights(rng: random.Random) -> None:
             if kept(run.verdict):
                 count, drawn = count + 1, parent_of(rng)
         keeps.append(count)
-    print(f"of {NIGHT} lucky-seed changes in one night {statistics.fmean(keeps):.2f} were kept on average;", end=" ")
-    print(f"nights with none {100 * statistics.fmean(count == 0 for count in keeps):.0f} % (of {len(keeps)})")
+    mean = statistics.fmean(keeps)
+    print(figure(f"of {NIGHT} lucky-seed changes in one night, kept on average", "", [mean]), end="; ")
+    none = 100 * statistics.fmean(count == 0 for count in keeps)
+    print(f"{figure('… nights with none', '%', [none])} (of {len(keeps)})")
 
 
 def parent_of(rng: random.Random) -> Callable[[], Draw]:
@@ -197,10 +199,10 @@ def show_recorded(task: Task, rng: random.Random) -> None:
         naive.append(100 * statistics.fmean(redraw(rng, found) > redraw(rng, found) for _ in range(RUNS)))
         name = ", ".join(f"{k}={v}" for k, v in recipe.knobs.items())[:60] or "the task's program"
         sd = statistics.stdev(found)
-        print(f"recorded: deviation {sd:.4f} of {len(found)} seeds, A/A kept {rates[-1]:.2f} %: {name}")
+        print(f"deviation {sd:.4f} of {len(found)} seeds; {figure(f'recorded: A/A kept, {name}', '%', rates[-1:])}")
     print(figure("recorded: A/A kept by 'any decrease', over recipes", "%", naive))
     print(figure("recorded: A/A kept by the judge, over recipes", "%", rates), end="; ")
-    print(f"mean {statistics.fmean(rates):.2f} %")
+    print(figure("… their mean", "%", [statistics.fmean(rates)]))
     every = known(task, values, Recipe({"": 0}), rng)
     print(f"recorded: pooled deviation {every.sd:.4f}, worth {every.recipe} degrees as a forecast of one recipe's")
     show_mix(task, values, every, rng)
@@ -227,7 +229,7 @@ def show_mix(task: Task, values: Mapping[Recipe, Sequence[float]], noise: Noise,
         return experiment(rng.choice(mix), draw, draw, paired(noise), WORTH * noise.sd)
 
     runs = batches(one)
-    print(figure("recorded: seeds per verdict on that mix", "", seeds(runs)))
+    print(figure("recorded: seeds per verdict on that mix", "", seeds(runs), better="lower"))
     too_large = [value / noise.sd for value in excess(runs)]
     print(figure("recorded: keeps published too large by", "deviations", too_large))
 

@@ -94,7 +94,7 @@ def main() -> None:
     print(machine())
     print(figure("the client's process, from its start until it knows the model", "s", starts))
     print(figure("the first call, without the model's own time", "s", first))
-    print(figure("processor time of both", "s", work))
+    print(figure("both", "s of CPU", work))
     print(figure("a later call, without the model's own time", "ms", later))
     print(figure("memory of the process, resident", "MB", resident))
     print(figure("memory of the process, its own", "MB", own))

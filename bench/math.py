@@ -75,8 +75,9 @@ def swarm(name: str, nodes: str, minutes: str) -> None:
         told = arnode("--home", home, "swarm", nodes, "--minutes", minutes, "--task", name, "--json")
         summary = json.loads(told.splitlines()[-1])
         boards = [json.loads(arnode("--home", one, "board", "--task", name, "--json")) for one in summary["homes"]]
-    print(f"{name}, swarm {nodes} --minutes {minutes}, experiments: {summary['experiments']}")
-    print(f"discoveries: {summary['discoveries']}, of them confirmed: {summary['confirmed']}")
+    print(figure(f"{name}, swarm {nodes} --minutes {minutes}, experiments", "", [summary["experiments"]]))
+    print(figure("… discoveries", "", [summary["discoveries"]]))
+    print(figure("… of them confirmed", "", [summary["confirmed"]]))
     print(f"mean over seeds: baseline {summary['baseline']!r}, best recipe {summary['best']!r}")
     report(f"{name}, swarm", name, [board["best_trial"] for board in boards if board["best_trial"] is not None])
 
@@ -86,8 +87,9 @@ def report(what: str, name: str, values: list[float]) -> None:
     assert metric.known_best is not None
     best = (min if metric.direction == "minimize" else max)(values)
     behind = -metric.improvement(metric.known_best.value, best)
-    print(f"{what}: best {best!r} of {len(values)}; known best {metric.known_best.value!r}; behind by {behind:.1e}")
+    print(f"{what}: best {best!r} of {len(values)}; known best {metric.known_best.value!r}")
     print(figure(what, metric.name, values))
+    print(figure("… the best behind the known best by", "", [behind], better="lower"))
 
 
 def arnode(*words: str) -> str:

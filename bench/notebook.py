@@ -152,8 +152,8 @@ def main() -> None:
         filling += timed(lambda record=record: notebook.add(record))  # type: ignore[misc]
     gc.collect()
     experiments = len(notebook.experiments())
-    print(f"a notebook of {experiments:,} results by {AUTHORS} authors: {1000 * filling / many:.0f} us for each")
-    print(f"memory: {(resident().rss - before) / experiments / 1000:.2f} kB for each result")
+    print(figure(f"{experiments:,} results by {AUTHORS} authors, each", "us of CPU", [1000 * filling / many]))
+    print(figure("memory for each result", "kB", [(resident().rss - before) / experiments / 1000], kind="memory"))
     search = Search(1)
     views: dict[str, Callable[[], object]] = {
         "choose": lambda: choose(notebook, claims=(), now_ms=START_MS, rng=rng),
@@ -180,9 +180,10 @@ def main() -> None:
         if number % EVERY == 0:
             for name, view in views.items():
                 spent[name].append(timed(view))
-    print(figure("adding one", "ms", adding) + f", p99 {statistics.quantiles(adding, n=100)[98]:.3g}")
+    print(figure("adding one", "ms of CPU", adding))
+    print(figure("… 99 of 100 below", "ms of CPU", [statistics.quantiles(adding, n=100)[98]]))
     for name, times in spent.items():
-        print(figure(f"then {name}", "ms", times))
+        print(figure(f"then {name}", "ms of CPU", times))
 
 
 def _propose(search: Search, notebook: Notebook) -> None:

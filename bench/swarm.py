@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench.figures import machine
+from bench.figures import figure, machine
 
 
 def main() -> None:
@@ -19,12 +19,16 @@ def main() -> None:
         command = [sys.executable, "-m", "node.cli", "--home", home, "swarm", nodes, "--minutes", minutes, "--json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     summary = json.loads(done.stdout.splitlines()[-1])
-    print(f"swarm {nodes} --minutes {minutes}, experiments: {summary['experiments']}")
-    print(f"discoveries: {summary['discoveries']}, of them confirmed: {summary['confirmed']}")
-    print(f"adoptions: {summary['adoptions']}; discoveries adopted by all nodes: {summary['adopted_by_all']}")
-    spread = "none" if summary["spread"] is None else f"{summary['spread']:.0f} s"
-    print(f"from publication to adoption by all, median: {spread}")
-    print(f"baseline: {summary['baseline']:.4f}, best: {summary['best']:.4f} ({summary['improvement']:.1%} better)")
+    print(figure(f"swarm {nodes} --minutes {minutes}, experiments", "", [summary["experiments"]]))
+    print(figure("… discoveries", "", [summary["discoveries"]]))
+    print(figure("… of them confirmed", "", [summary["confirmed"]]))
+    print(figure("… adoptions", "", [summary["adoptions"]]))
+    print(figure("… discoveries adopted by all nodes", "", [summary["adopted_by_all"]]))
+    if summary["spread"] is not None:
+        print(figure("… from publication to adoption by all, median", "s", [summary["spread"]], kind="outcome"))
+    print(figure("… baseline", "bits per byte", [summary["baseline"]]))
+    print(figure("… best", "bits per byte", [summary["best"]], better="lower"))
+    print(figure("… better by", "%", [100 * summary["improvement"]], better="higher"))
 
 
 if __name__ == "__main__":

@@ -130,9 +130,9 @@ def measure(count: int, runs: int) -> None:
                 state.log.append([record])
                 state.take(record)
                 made.append(timed(view()))
-            size = max(len(body) for _, _, body in made) / 1000
-            print(figure(f"{count:,} records, {name} ({size:.0f} kB)", "ms", [whole for whole, _, _ in made]))
-            print(figure("    of it without a break", "ms", [held for _, held, _ in made]), flush=True)
+            print(figure(f"{count:,} records, {name}", "ms of CPU", [whole for whole, _, _ in made]))
+            print(figure("… of it without a break", "ms of CPU", [held for _, held, _ in made]))
+            print(figure("… its size", "kB", [len(body) / 1000 for _, _, body in made]), flush=True)
         state.log.close()
 
 

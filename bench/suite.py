@@ -1,0 +1,42 @@
+"""Every benchmark that `make bench` runs, with what it is given and how long it may take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`python -m bench.NAME ARGUMENTS`, or QUICK instead of them; killed after so many minutes."""
+
+    name: str
+    arguments: str = ""
+    quick: str = ""
+    minutes: float = 5.0
+
+    def words(self, quick: bool) -> list[str]:
+        """Its command line after the interpreter."""
+        return ["-m", f"bench.{self.name}", *(self.quick if quick else self.arguments).split()]
+
+
+BENCHES: Final[Sequence[Bench]] = (
+    Bench("records", quick="500 3"),
+    Bench("notebook", "100000 400", quick="2000 200", minutes=15),
+    Bench("web", "1000 10000 --runs 5", quick="1000 --runs 3", minutes=10),
+    Bench("code", quick="3"),
+    Bench("sync", quick="5000 1", minutes=15),
+    Bench("join", "5", quick="1"),
+    Bench("idle", "30", quick="5"),
+    Bench("gossip", "10 --seconds 15", quick="10 --seconds 5 --only arnode", minutes=10),
+    Bench("private", quick="5"),
+    Bench("trial", "3", quick="1", minutes=10),
+    Bench("sandbox", "20", quick="5"),
+    Bench("audit", "3", quick="1"),
+    Bench("llm", "10", quick="3"),
+    Bench("judge", minutes=10),
+    Bench("headroom", quick="--quick", minutes=30),
+    Bench("swarm", "4 10", quick="2 1", minutes=15),
+    Bench("math", minutes=10),
+    Bench("attack", quick="200", minutes=10),
+    Bench("gpu", minutes=10),
+)
