@@ -17,6 +17,9 @@ from libp2p.pubsub.utils import safe_bytes_from_hex
 from gossip.bucket import Buckets, Rate
 from gossip.outgoing import has, offer, piece_of, withdraw
 
+DEGREE: Final = 4
+DEGREE_LOW: Final = 3
+DEGREE_HIGH: Final = 6
 ANNOUNCE_EVERY: Final = 3  # heartbeats
 ANSWER_BYTES: Final = 512 * 1024
 ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
@@ -45,9 +48,9 @@ class Router(GossipSub):
     def __init__(self, heartbeat: float = 1.0) -> None:
         super().__init__(
             [PROTOCOL_ID_V11],
-            degree=4,
-            degree_low=3,
-            degree_high=6,
+            degree=DEGREE,
+            degree_low=DEGREE_LOW,
+            degree_high=DEGREE_HIGH,
             gossip_window=ANNOUNCE_EVERY,
             gossip_history=12,
             heartbeat_interval=heartbeat,  # type: ignore[arg-type]
