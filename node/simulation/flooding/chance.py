@@ -1,5 +1,5 @@
-"""Whether a message is lost, by a hash of what it is and where: so the same ones are lost however the run goes otherwise,
-and what is lost at a small chance is lost at a greater one too.
+"""Whether a message is lost, by a hash of what it is and where: so the same ones are lost however a run goes
+otherwise, and what is lost at a small chance is lost at a greater one too.
 """
 
 from enum import IntEnum

@@ -64,7 +64,7 @@ class _Flood:
 
         cells = len(authors) * self.nodes
         self.after = np.full(cells, np.inf)  # from publication to delivery
-        self.hops = np.zeros(cells, np.uint8)
+        self.hops = np.zeros(cells, np.uint16)
         self.posted: Flags = np.zeros(cells, np.bool_)
         self.meant: Flags = np.zeros((len(authors), self.nodes), np.bool_)
 
@@ -86,7 +86,9 @@ class _Flood:
         self.publications.add(self.said, np.arange(len(self.said)))
         beat = 0.0
         for window in itertools.count():
-            if not (self.publications or self.arrivals or self.judged or self.posts or self.announcements or self.offers):
+            if not (
+                self.publications or self.arrivals or self.judged or self.posts or self.announcements or self.offers
+            ):
                 break
             if self.conditions.leave and window * self.width >= beat:
                 self.mesh.beat(beat)
@@ -154,7 +156,7 @@ class _Flood:
         new = new[np.sort(first)]
         times, cells, records = self._judge(times[new], nodes[new]), cells[new], records[new]
         self.after[cells] = times - self.said[records]
-        self.hops[cells] = self.hops[records * self.nodes + self.graph.source[links[new]]] + np.uint8(1)
+        self.hops[cells] = self.hops[records * self.nodes + self.graph.source[links[new]]] + np.uint16(1)
         self._ready(times, cells)
 
     def _judge(self, times: Floats, nodes: Ints) -> Floats:
@@ -250,7 +252,9 @@ class _Flood:
         times, records = times[place], cells[place] // self.nodes
         theirs = self._announced_at(records * self.nodes + self.graph.target[links]) + self.graph.seconds[links]
         ways = records * self.links + links
-        told = (theirs < times) & ~lost(self.seed, Kind.IHAVE, ways - links + self.graph.back[links], self.conditions.loss)
+        told = (theirs < times) & ~lost(
+            self.seed, Kind.IHAVE, ways - links + self.graph.back[links], self.conditions.loss
+        )
         links, ways, times = links[~told], ways[~told], times[~told]
         np.add.at(self.sent.announced, self.graph.source[links], 1)
         np.add.at(self.sent.announcements, self.graph.source[np.unique(links)], 1)

@@ -48,7 +48,7 @@ class Spread:
     authors: Ints
     said: Floats
     after: Floats
-    hops: NDArray[np.uint8]
+    hops: NDArray[np.uint16]
     meant: Flags
     copies: Ints
     sent: Counts
@@ -81,6 +81,6 @@ class Spread:
         return float(self.copies.sum() / max(1, first))
 
     @property
-    def hop_counts(self) -> NDArray[np.uint8]:
+    def hop_counts(self) -> NDArray[np.uint16]:
         """Hops of every delivery."""
         return self.hops[self.delivered]
