@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from agent.credit import credit_of_all
+from agent.credit import STRANGER, credit_of_all
 from agent.discoveries import BELIEVED, Discovery, discover, is_replication
 from agent.evidence import Experiment, NewValues
 
@@ -19,8 +19,7 @@ class Catalogue:
         self._found: dict[NewValues, Discovery] = {}
         self._stale: set[NewValues] = set()
         self._ordered: Sequence[Discovery] | None = None
-        self._credit: Mapping[bytes, float] | None = None
-        self._disbelieved: frozenset[bytes] | None = None
+        self._credit: tuple[float, Mapping[bytes, float], frozenset[bytes]] | None = None
 
     def add(self, test: Experiment) -> None:
         """File an experiment under what it changes, and what it replicates."""
@@ -55,16 +54,13 @@ class Catalogue:
         tests = same | {test.record_id: test for test in naming if is_replication(test, change)}
         return sorted(tests.values(), key=lambda test: test.moment)
 
-    def credibility(self, author: bytes) -> float:
-        """How far this node trusts what an author says, in (0, 1): `agent.credit` has the rule; 0.5 for a stranger."""
-        return self._credits().get(author, 0.5)
+    def credibility(self, author: bytes, sd: float) -> float:
+        """How far this node trusts what an author says, in (0, 1): `agent.credit` has the rule. sd: of one trial."""
+        return self._credits(sd)[0].get(author, STRANGER)
 
-    def disbelieved(self) -> frozenset[bytes]:
+    def disbelieved(self, sd: float) -> frozenset[bytes]:
         """The authors whom this node does not believe."""
-        known = self._credits().items()
-        if self._disbelieved is None:
-            self._disbelieved = frozenset(author for author, credit in known if credit < BELIEVED)
-        return self._disbelieved
+        return self._credits(sd)[1]
 
     def _of(self, change: NewValues) -> Discovery | None:
         if change in self._stale:
@@ -72,11 +68,14 @@ class Catalogue:
             discovery = discover(self.tests_of(change))
             if discovery is not None:
                 self._found[change] = discovery
-                self._ordered = self._credit = self._disbelieved = None
+                self._ordered = self._credit = None
         return self._found.get(change)
 
-    def _credits(self) -> Mapping[bytes, float]:
+    def _credits(self, sd: float) -> tuple[Mapping[bytes, float], frozenset[bytes]]:
+        """The credibility of all, and who has too little of it; made anew when a discovery or the noise changed."""
         discoveries = self.all()
-        if self._credit is None:
-            self._credit = credit_of_all(discoveries, self._me)
-        return self._credit
+        if self._credit is None or self._credit[0] != sd:
+            changes = (tests for discovery in discoveries for tests in discovery.same_changes)
+            credit = credit_of_all(changes, self._me, sd)
+            self._credit = sd, credit, frozenset(author for author, much in credit.items() if much < BELIEVED)
+        return self._credit[1:]

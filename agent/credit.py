@@ -1,66 +1,86 @@
-"""How far a node believes an author: a Beta posterior over tests whose outcome the node can judge, never gossiped.
+"""How far a node believes an author: what it found and what it tested, by the tests that can speak to each other.
 
-What counts, for the finder of a discovery and for everybody else who tested it:
+Two tests speak to each other if they are of the very same change, from the same values to the same values. Where the
+tester's own best recipe stands elsewhere already, it tested another change: of those, nine in ten fail in a simulated
+swarm, whoever found them; of the same ones one in ten of an honest finder's, and nine in ten of a liar's.
 
-- this node tested it: a finder whose discovery held has held once; where it failed he failed FAILURE times, since a
-  false discovery costs everybody a test, and a true one may be luck;
-- somebody tested what this node tested: agreement and disagreement count the same way, at AGREEMENT of the weight,
-  since an honest tester may stand on another recipe;
-- this node did not test it: the verdicts of others count as far as their authors agree with this node more often than
-  not, so strangers, however many, and liars who confirm each other say nothing.
+- This node tested the change: whoever says what it saw has held once, in what they find or in what they test; whoever
+  says the contrary failed FAILURE times, since a false word costs everybody tests, and a true one may be luck. Less
+  where less than CLEAR deviations were promised, as an honest tester may miss that.
+- It did not: the same, by the word of those who are believed after the first, as far as they are believed more than
+  strangers are. So strangers, however many, and liars who confirm each other say nothing. However many tested it, a
+  change counts for one.
+
+Each role has a Beta posterior. The credibility is that of the worst role in which something failed: who lies in what it
+finds earns nothing back by testing honestly. It is each node's own view, and never gossiped.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from agent.discoveries import Discovery, own_verdict
-from agent.entries import Verdict, kept
+from agent.discoveries import SameChange
 
-FAILURE: Final = 2.0
-AGREEMENT: Final = 0.5
-HEARSAY: Final = 1.0
-
-Tally = dict[bytes, list[float]]
-"""author -> [held, failed]"""
+FAILURE: Final = 4.0
+CLEAR: Final = 4.0  # deviations
+STRANGER: Final = 0.5
 
 
-def credit_of_all(discoveries: Iterable[Discovery], me: bytes) -> Mapping[bytes, float]:
-    """Author -> credibility in (0, 1) in the eyes of `me`; 0.5 for whoever is not in it."""
-    tally: Tally = {}
+@dataclass
+class _Role:
+    """How much of what an author said in a role held, and how much failed."""
+
+    held: float = 0.0
+    failed: float = 0.0
+
+
+@dataclass
+class _Standing:
+    """An author as a finder and as a tester."""
+
+    finds: _Role = field(default_factory=_Role)
+    tests: _Role = field(default_factory=_Role)
+
+    @property
+    def credibility(self) -> float:
+        """The mean of the posterior of the worst role in which something failed; of both as one, where nothing did."""
+        roles = [role for role in (self.finds, self.tests) if role.failed]
+        roles = roles or [_Role(self.finds.held + self.tests.held)]
+        return min((1 + role.held) / (2 + role.held + role.failed) for role in roles)
+
+
+def credit_of_all(changes: Iterable[SameChange], me: bytes, sd: float) -> Mapping[bytes, float]:
+    """Author -> credibility in (0, 1) in the eyes of `me`; STRANGER for whoever is not in it. sd: of one trial."""
+    standings: dict[bytes, _Standing] = defaultdict(_Standing)
     untested = []
-    for discovery in discoveries:
-        mine = own_verdict(discovery, me)
-        if mine is None or not _clear(mine):
-            untested.append(discovery)
+    for tests in changes:
+        if not tests.finders:
             continue
-        for author, verdict in _said(discovery, me):
-            weight = 1.0 if author in discovery.finders else AGREEMENT
-            _count(tally, author, kept(verdict) == kept(mine), weight)
-    trusted = {author: 2 * credit - 1 for author, credit in _means(tally).items() if credit > 0.5}
-    heard: Tally = {author: list(counts) for author, counts in tally.items()}
-    for discovery in untested:
-        for finder in discovery.finders:
-            for author, verdict in _said(discovery, me):
-                if author in trusted and author != finder and author not in discovery.finders:
-                    _count(heard, finder, kept(verdict), HEARSAY * trusted[author])
-    return _means(heard)
+        if me in tests.held:
+            _compare(standings, tests, {me: 1.0}, sd)
+        else:
+            untested.append(tests)
+    trusted = {
+        author: (standing.credibility - STRANGER) / (1 - STRANGER)
+        for author, standing in standings.items()
+        if standing.credibility > STRANGER
+    }
+    for tests in untested:
+        # a finder's own word is what is to be tested
+        witnesses = {a: trusted[a] for a in tests.held if a in trusted and a not in tests.finders}
+        if witnesses:
+            _compare(standings, tests, witnesses, sd)
+    return {author: standing.credibility for author, standing in standings.items()}
 
 
-def _said(discovery: Discovery, me: bytes) -> Iterator[tuple[bytes, Verdict]]:
-    """Every author's clear verdict but one's own, the finders' among them."""
-    verdicts = {discovery.author: "keep", **dict(discovery.replications)}
-    return ((author, verdict) for author, verdict in verdicts.items() if author != me and _clear(verdict))
-
-
-def _clear(verdict: Verdict) -> bool:
-    return kept(verdict) or verdict == "discard"
-
-
-def _count(tally: Tally, author: bytes, good: bool, weight: float) -> None:
-    counts = tally.setdefault(author, [0.0, 0.0])
-    counts[0 if good else 1] += weight if good else weight * FAILURE
-
-
-def _means(tally: Tally) -> dict[bytes, float]:
-    """Means of the Beta(1 + held, 1 + failed) posteriors: 0.5 for a stranger, never 0 or 1."""
-    return {author: (1 + held) / (2 + held + failed) for author, (held, failed) in tally.items()}
+def _compare(standings: dict[bytes, _Standing], tests: SameChange, witnesses: Mapping[bytes, float], sd: float) -> None:
+    """Count what everybody said of a change against what the witnesses saw, who have these weights."""
+    failure = FAILURE * min(1.0, max(tests.promised, 0.0) / (CLEAR * sd))
+    for author, held in tests.held.items():
+        agree = sum(weight for one, weight in witnesses.items() if one != author and tests.held[one] == held)
+        differ = sum(weight for one, weight in witnesses.items() if one != author and tests.held[one] != held)
+        role = standings[author].finds if author in tests.finders else standings[author].tests
+        together = max(1.0, agree + differ)
+        role.held += agree / together
+        role.failed += failure * differ / together

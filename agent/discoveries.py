@@ -1,7 +1,7 @@
 """Discoveries: changes that someone kept, what others found when they tested them, and whom that makes credible."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,6 +19,20 @@ Status = Literal["open", "confirmed", "refuted"]
 
 
 @dataclass(frozen=True)
+class SameChange:
+    """The clear verdicts on a change from one set of old values, each author's one.
+
+    old: what stood there before, (knob, value); held: author -> whether it was kept, else it was discarded; finders: of
+    these authors, those who kept it on their own idea; promised: median of the effects that they published, 0 without.
+    """
+
+    old: frozenset[tuple[str, Scalar]]
+    held: Mapping[bytes, bool]
+    finders: frozenset[bytes]
+    promised: float
+
+
+@dataclass(frozen=True)
 class Discovery:
     """A change that an author kept without having it from someone else. Identical changes of several finders are one.
 
@@ -26,7 +40,8 @@ class Discovery:
     unit; simpler: it was kept as simpler and no worse, rather than as better.
     finders: all who kept it on their own idea. replications: the verdict of every other author's test, how they kept it
     if they ever did, else their latest. adopters: all who kept it. expected: median of the authors' latest effects.
-    status: confirmed if kept by the author and two others; refuted if two others discarded it and no other kept it.
+    same_changes: the tests that set exactly these values, by what stood there before. status: confirmed if kept by the
+    author and two others; refuted if no other kept it, and two others discarded it from where a finder had started.
     """
 
     record_id: bytes
@@ -39,6 +54,7 @@ class Discovery:
     finders: tuple[bytes, ...]
     replications: tuple[tuple[bytes, Verdict], ...]
     adopters: tuple[bytes, ...]
+    same_changes: tuple[SameChange, ...]
     status: Status
     integrity: str
 
@@ -66,11 +82,11 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
     latest = [effects[-1] for theirs in by_author.values() if (effects := _effects(theirs))]
     others = {author: verdict for author, verdict in verdicts.items() if author != first.author}
     adopters = tuple(author for author, verdict in verdicts.items() if kept(verdict))
-    discarded = sum(verdict == "discard" for verdict in others.values())
+    same_changes = tuple(_same_changes(ordered, first.new_values))
     status: Status = "open"
     if len(adopters) >= CONFIRMING_AUTHORS:
         status = "confirmed"
-    elif adopters == (first.author,) and discarded >= REFUTING_AUTHORS:
+    elif adopters == (first.author,) and len(_refuting(same_changes)) >= REFUTING_AUTHORS:
         status = "refuted"
     return Discovery(
         record_id=first.record_id,
@@ -83,6 +99,7 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
         finders=tuple(sorted({test.author for test in ordered if test.is_find})),
         replications=tuple(others.items()),
         adopters=adopters,
+        same_changes=same_changes,
         status=status,
         integrity=first.integrity,
     )
@@ -91,11 +108,6 @@ def discover(tests: Iterable[Experiment]) -> Discovery | None:
 def is_replication(test: Experiment, change: NewValues) -> bool:
     """Whether a replication really tests that change: all it sets is part of it (the rest may hold already)."""
     return test.new_values <= change
-
-
-def own_verdict(discovery: Discovery, me: bytes) -> Verdict | None:
-    """What a node itself found when it tested the discovery; None if it did not."""
-    return "keep" if discovery.author == me else dict(discovery.replications).get(me)
 
 
 def settled(own_tests: Sequence[Experiment], status: Status) -> bool:
@@ -107,6 +119,27 @@ def settled(own_tests: Sequence[Experiment], status: Status) -> bool:
     if any(kept(test.verdict) for test in own_tests) or len(own_tests) >= ATTEMPTS:
         return True
     return status != "confirmed" and any(test.verdict == "discard" for test in own_tests)
+
+
+def _same_changes(ordered: Iterable[Experiment], change: NewValues) -> Iterator[SameChange]:
+    """The tests of that change, and not of a part of it, by their old values in order of the first."""
+    groups: dict[frozenset[tuple[str, Scalar]], list[Experiment]] = {}
+    for test in ordered:
+        if test.new_values == change:
+            groups.setdefault(frozenset((knob, old) for knob, (old, _) in test.change.knobs.items()), []).append(test)
+    for old, tests in groups.items():
+        held: dict[bytes, bool] = {}
+        for test in tests:
+            if kept(test.verdict) or test.verdict == "discard":
+                held[test.author] = held.get(test.author, False) or kept(test.verdict)
+        finds = [test for test in tests if test.is_find]
+        promised = statistics.median(find.result.effect or 0.0 for find in finds) if finds else 0.0
+        yield SameChange(old, held, frozenset(find.author for find in finds), promised)
+
+
+def _refuting(same_changes: Iterable[SameChange]) -> set[bytes]:
+    """The authors who discarded what a finder kept."""
+    return {author for tests in same_changes if tests.finders for author, held in tests.held.items() if not held}
 
 
 def _verdict(tests: Sequence[Experiment]) -> Verdict:

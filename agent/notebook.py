@@ -218,11 +218,12 @@ class Notebook:
         device: only what was seen on that device class. Authors whom this node does not believe are left out.
         """
         tests = self._effects.tests(knob, value)
-        return tests.pool(self.noise(), self._discoveries.disbelieved(), device) if tests else None
+        noise = self.noise()
+        return tests.pool(noise, self._discoveries.disbelieved(noise.sd), device) if tests else None
 
     def effects(self) -> dict[Cell, PooledEffect]:
         """The pooled effect of every cell of a knob that anyone tried."""
-        noise, without = self.noise(), self._discoveries.disbelieved()
+        noise, without = self.noise(), self._discoveries.disbelieved(self.noise().sd)
         return {cell: tests.pool(noise, without) for cell, tests in self._effects.all()}
 
     def settings(self) -> Iterator[tuple[Cell, Tests]]:
@@ -247,7 +248,7 @@ class Notebook:
 
     def credibility(self, author: bytes) -> float:
         """How far this node trusts what an author says, in (0, 1): `agent.credit` has the rule; 0.5 for a stranger."""
-        return self._discoveries.credibility(author)
+        return self._discoveries.credibility(author, self.noise().sd)
 
     def open_replications(self) -> list[Discovery]:
         """Discoveries of others that may improve this node's best recipe, the largest promise first.
