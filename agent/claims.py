@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from trainer.knobs import Scalar
+
+CLAIM_MS: Final = 10 * 60 * 1000  # for which a claim holds
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from gossip.record import Record
 from node.simulation.liars import KINDS, Colluder, Denier, Exaggerator, Liar, make_liars
 from node.simulation.node import Node, identity, make_result
 from node.simulation.persistence import longest_gap, most_near, repeats
-from node.simulation.swarm import ACTIVITIES, START_MS, Swarm, make_swarm
+from node.simulation.swarm import ACTIVITIES, Swarm, make_swarm
+from node.simulation.virtual import START_MS
 from node.simulation.world import surface_world
 from trainer.recipe import BASELINE, Recipe, make_recipe
 from trainer.task import Task, load_task

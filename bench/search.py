@@ -28,7 +28,6 @@ from trainer.task import load_task
 WITHIN: Final = 1.05
 SWARM: Final = 8
 HOURS: Final = 3.0  # virtual, at most
-STEP: Final = 0.2  # virtual minutes between two looks at a swarm
 SEARCHERS: Final[dict[str, Searcher]] = {
     "a node's search": searching,
     "random search": random_search,
@@ -92,13 +91,12 @@ def wall_seconds(world: World, mark: float, size: int, number: int) -> float:
     """Virtual time until the first of so many nodes holds a recipe at the mark; infinite if none does in HOURS."""
     first = 100 * number
     swarm = Swarm(world, [Node(world, identity(first + i), first + i) for i in range(size)])
-    minutes = 0.0
-    while minutes < 60 * HOURS:
-        minutes += STEP
-        swarm.run(minutes)
-        if min(world.truth(node.notebook.best()) for node in swarm.nodes) <= mark:
-            return 60 * minutes
-    return math.inf
+
+    def there() -> bool:
+        return min(world.truth(node.notebook.best()) for node in swarm.nodes) <= mark
+
+    swarm.run(60 * HOURS, until=there)
+    return swarm.now if there() else math.inf
 
 
 def show(name: str, runs: Sequence[Run], limit: int) -> None:

@@ -13,7 +13,7 @@ from agent.proposal import Proposer
 from agent.search import Search
 from agent.span import Span, options
 from node.simulation.node import Node, identity
-from node.simulation.swarm import START_MS
+from node.simulation.virtual import START_MS
 from node.simulation.world import World
 from tests.agent.world import Uniform
 from trainer.knobs import Scalar

@@ -6,14 +6,13 @@ from typing import Final
 
 import trio
 
-from agent.claims import Claim
+from agent.claims import CLAIM_MS, Claim
 from agent.entries import Presence
 from gossip.network import now_ms
 from node.events import mean_values
 from node.state import State
 from trainer.knobs import Scalar
 
-CLAIM_MS: Final = 10 * 60 * 1000
 PRESENCE_SECONDS: Final = 20.0
 
 

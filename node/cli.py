@@ -272,6 +272,36 @@ def doctor(
 
 
 @app.command()
+def simulate(
+    scenario: Annotated[
+        str | None,
+        typer.Argument(metavar="SCENARIO", autocompletion=complete.scenarios, help="A scenario's name, or its file."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--list", help="List the scenarios that come with arnode.")] = False,
+    nodes: Annotated[int | None, typer.Option(min=1, help="So many nodes, each sort's share kept.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="So many virtual minutes.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31, help="What all randomness follows from.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="The scenario's short form.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write what came of it there, as JSON and Markdown.")
+    ] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Write pictures too, as SVG (in --out, or here).")] = False,
+    json: Json = False,
+) -> None:
+    """Run a swarm of simulated nodes in virtual time, and check what has to hold of it."""
+    from node.simulation import command
+
+    if every or scenario is None:
+        command.list_scenarios(short=short, json=json)
+        return
+    folder = out if out is not None or not plots else Path()
+    holds = command.simulate(
+        scenario, nodes=nodes, minutes=minutes, seed=seed, short=short, out=folder, plots=plots, json=json
+    )
+    raise typer.Exit(0 if holds else 1)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", exists=True, dir_okay=False, readable=True)],
     json: Json = False,

@@ -85,6 +85,13 @@ def profiles(incomplete: str) -> list[Offer]:
     return [(name, "") for name in PROFILES if name.startswith(incomplete)]
 
 
+def scenarios(incomplete: str) -> list[Offer]:
+    """The scenarios that come with arnode."""
+    from node.simulation.scenario import load_scenario, scenario_names
+
+    return [(name, load_scenario(name).title) for name in scenario_names() if name.startswith(incomplete)]
+
+
 def _home(context: typer.Context) -> "Home":
     from node.home import locate_home
 

@@ -149,7 +149,7 @@ async def run_experiment(
         if candidate.status != "ok":
             verdict, reason = "crash", f"{candidate.status}: {candidate.reason}"
             break
-        judgement, reason = _judged(task, plan, pairs, noise, worth, parameters)
+        judgement, reason = judged(task, plan, pairs, noise, worth, parameters)
         effect, interval = judgement.effect, (judgement.low, judgement.high)
         if judgement.verdict is not None:
             verdict = judgement.verdict
@@ -185,10 +185,14 @@ async def run_experiment(
     )
 
 
-def _judged(
+def judged(
     task: Task, plan: Plan, pairs: Sequence[Pair], noise: PairedNoise, worth: float, parameters: Mapping[str, int]
 ) -> tuple[Judgement, str]:
-    """The judgement on these pairs, and the reason where it is not what the judge says of the improvements."""
+    """The judgement on these pairs, and the reason where it is not what the judge says of the improvements.
+
+    worth: the smallest improvement worth having, before the price of complexity; parameters: of "parent" and
+    "candidate", 0 where unknown.
+    """
     before = complexity(task, plan.parent, parameters["parent"])
     after = complexity(task, plan.candidate, parameters["candidate"])
     values = [(p.parent, p.candidate) for p in pairs if p.parent is not None and p.candidate is not None]

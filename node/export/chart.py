@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INCHES: Final = (12.0, 6.0)
 DPI: Final = 160
+UNDATED: Final[Mapping[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 MAX_LABELS: Final = 14
 LABEL_CHARACTERS: Final = 46
 LABEL_DEGREES: Final = 28.0
@@ -67,21 +68,23 @@ def _drawn(state: State, what: str, form: str) -> bytes:
     if not data["of"]:
         raise ExportError("no experiment has ended yet, so there is no progress to draw")
     file = io.BytesIO()
-    with _matplotlib(form) as figure:
+    with canvas(f"--format {form}") as figure:
         _draw(figure, data, state.task.name)
-        nothing = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-        figure.savefig(file, format=form, dpi=DPI, metadata=nothing)
+        figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form])
     return file.getvalue()
 
 
 @contextmanager
-def _matplotlib(form: str) -> "Iterator[Figure]":
-    """An empty figure, with settings that make the same picture of the same records."""
+def canvas(option: str, inches: tuple[float, float] = INCHES) -> "Iterator[Figure]":
+    """An empty figure, with settings that make the same picture of the same data.
+
+    option: of the command line, which wants it. Raises ExportError where matplotlib is not installed.
+    """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise lacking("matplotlib", form) from error
+        raise lacking("matplotlib", option) from error
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "arnode",
@@ -96,7 +99,7 @@ def _matplotlib(form: str) -> "Iterator[Figure]":
     with mpl.rc_context(settings), warnings.catch_warnings():
         # a name in a script that the font lacks is drawn as boxes; in an svg it is text anyway
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield Figure(figsize=INCHES, facecolor=PAPER, layout="constrained")
+        yield Figure(figsize=inches, facecolor=PAPER, layout="constrained")
 
 
 def _draw(figure: "Figure", data: Mapping[str, Any], task: str) -> None:

@@ -99,9 +99,9 @@ def result_of(state: State, record: Record) -> Result | None:
     return entry if isinstance(entry, Result) else None
 
 
-def lacking(package: str, form: str) -> ExportError:
-    """The error for a package that is only installed with the extra `export`."""
+def lacking(package: str, option: str) -> ExportError:
+    """The error for a package that is only installed with the extra `export`. option: what needs it."""
     return ExportError(
-        f"--format {form} needs {package}, which is not installed: pip install 'arnode[export]', "
+        f"{option} needs {package}, which is not installed: pip install 'arnode[export]', "
         "or in a checkout pip install --editable '.[export]'"
     )

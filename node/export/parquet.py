@@ -26,7 +26,7 @@ def write_parquet(state: State, what: str) -> bytes:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise lacking("pyarrow", "parquet") from error
+        raise lacking("pyarrow", "--format parquet") from error
     rows = list(_rows(state, what))
     file = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows, schema=_schema(pa, state)), file, compression="zstd")

@@ -1,8 +1,9 @@
 """One simulated node: what the research loop does, without the waiting."""
 
+import hashlib
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -10,16 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.claims import Claim
 from agent.discoveries import Discovery
-from agent.entries import BudgetBody, Calibration, Entry, Pair, Result
+from agent.entries import BudgetBody, Calibration, Entry, Pair, Result, Verdict
 from agent.exploring import searched, settled
-from agent.judge import MAX_SEEDS, Judgement, judge, smallest_worth
+from agent.judge import MAX_SEEDS, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
 from agent.policy import CALIBRATION_SEEDS, Calibrate, Decision, Explore, Replicate, Synthesise, choose
 from agent.proposal import NothingLeft, Proposal, Proposer
 from agent.search import Search
 from gossip.identity import Identity
-from node.experiment import Plan, seed_of
+from gossip.record import Record
+from node.experiment import Plan, judged, seed_of
 from node.simulation.world import DEVICE_CLASS, World
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, change_between, recipe_id
@@ -45,12 +47,18 @@ class Step:
 
 @dataclass
 class Node:
-    """A simulated node. number: of its random streams; proposer: what has the ideas, the search by default."""
+    """A simulated node. number: of its random streams; proposer: what has the ideas, the search by default.
+
+    trial_seconds: of a trial on its device, the world's by default; own_noise: deviation that its device adds to a
+    trial's value.
+    """
 
     world: World
     signer: Identity
     number: int
     device_class: str = DEVICE_CLASS
+    trial_seconds: float | None = None
+    own_noise: float = 0.0
 
     notebook: Notebook = field(init=False)
     proposer: Proposer = field(init=False)
@@ -64,6 +72,26 @@ class Node:
     @property
     def author(self) -> bytes:
         return self.signer.author
+
+    @property
+    def seconds(self) -> float:
+        """What a trial takes here."""
+        return self.world.seconds if self.trial_seconds is None else self.trial_seconds
+
+    @property
+    def announces(self) -> bool:
+        """Whether it tells others what it is at."""
+        return True
+
+    def hear(self, record: Record) -> None:
+        """Take in a record, its own or another's."""
+        self.notebook.add(record)
+
+    def wake(self, records: Iterable[Record]) -> None:
+        """Start, or start again, from what its log holds."""
+        self.notebook = Notebook(self.world.task, self.author, self.device_class)
+        for record in records:
+            self.hear(record)
 
     def act(self, claims: Sequence[Claim], now_ms: int) -> Step:
         """Decide and do one thing. claims: of peers."""
@@ -108,62 +136,64 @@ class Node:
         best = self.notebook.best()
         return Plan(best, self.notebook.onto_best(found), "", "replication", replicates=found.record_id)
 
+    def trial(self, recipe: Recipe, seed: int) -> float:
+        """What a trial here gives: the world's value, and this device's own noise on it; the same each time."""
+        value = self.world.trial(recipe, seed)
+        if not self.own_noise:
+            return value
+        own = hashlib.sha256(self.author + recipe_id(recipe) + seed.to_bytes(8, "big")).digest()
+        return value + random.Random(own).gauss(0, self.own_noise)
+
     def experiment(self, plan: Plan) -> tuple[Result, float]:
         """Trials of a candidate against its parent until the judge decides, and the seconds they took."""
-        parent, candidate = plan.parent, plan.candidate
-        noise, worth = self.notebook.paired_noise(parent), smallest_worth(self.notebook.noise())
-        pairs: dict[int, tuple[float | None, float | None]] = {}
-        improvements: list[float] = []
-        judgement: Judgement | None = None
+        noise, worth = self.notebook.paired_noise(plan.parent), smallest_worth(self.notebook.noise())
+        count = {"parent": self.world.parameters(plan.parent), "candidate": self.world.parameters(plan.candidate)}
+        pairs: list[Pair] = []
+        seen: dict[str, object] = {}
+        verdict: Verdict = "inconclusive"
         seconds = 0.0
-        said = {"hypothesis": plan.hypothesis, "replicates": plan.replicates, "inspired_by": list(plan.inspired_by)}
         for number in range(MAX_SEEDS):
-            seed = seed_of(self.author, parent, number)
-            known = self.notebook.own_trials(parent, seed)
-            seconds += self.world.seconds * (1 if known is not None else 2)
-            before = self.world.trial(parent, seed) if known is None else known
-            after = self.world.trial(candidate, seed)
+            seed = seed_of(self.author, plan.parent, number)
+            known = self.notebook.own_trials(plan.parent, seed)
+            seconds += self.seconds * (1 if known is not None else 2)
+            before = self.trial(plan.parent, seed) if known is None else known
+            after = self.trial(plan.candidate, seed)
             if not math.isfinite(after):
-                pairs[seed] = (None, before)
-                return self._result(candidate, pairs, "crash", seconds, **said), seconds
-            pairs[seed] = (after, before)
-            improvements.append(self.world.task.metric.improvement(before, after))
-            judgement = judge(improvements, noise, minimum=worth)
-            if judgement.verdict is not None:
+                pairs.append(Pair(seed=seed, candidate=None, parent=before))
+                verdict = "crash"
                 break
-        assert judgement is not None
-        assert judgement.verdict is not None
-        seen = {"effect": judgement.effect, "interval": (judgement.low, judgement.high)}
-        return self._result(candidate, pairs, judgement.verdict, seconds, **said, **seen), seconds
-
-    def _result(
-        self,
-        candidate: Recipe,
-        pairs: Pairs,
-        verdict: str,
-        seconds: float,
-        **more: object,
-    ) -> Result:
-        return make_result(
+            pairs.append(Pair(seed=seed, candidate=after, parent=before))
+            judgement, reason = judged(self.world.task, plan, pairs, noise, worth, count)
+            seen = {"effect": judgement.effect, "interval": (judgement.low, judgement.high), "reason": reason}
+            if judgement.verdict is not None:
+                verdict = judgement.verdict
+                break
+        result = make_result(
             self.world.task,
-            self.notebook.best(),
-            candidate,
-            pairs,
+            plan.parent,
+            plan.candidate,
+            {pair.seed: (pair.candidate, pair.parent) for pair in pairs},
             verdict,
             seconds=seconds,
             device_class=self.device_class,
-            **more,
+            parameters=count["candidate"],
+            parent_parameters=count["parent"],
+            hypothesis=plan.hypothesis,
+            replicates=plan.replicates,
+            inspired_by=list(plan.inspired_by),
+            **seen,
         )
+        return result, seconds
 
     def calibrate(self, recipe: Recipe) -> tuple[Calibration, float]:
         """The recipe on new seeds of this node's own, and the seconds that took."""
         known = self.notebook.values(recipe_id(recipe))
         seeds = [s for s in (seed_of(self.author, recipe, n) for n in range(MAX_SEEDS)) if s not in known]
         seeds = seeds[:CALIBRATION_SEEDS]
-        seconds = self.world.seconds * len(seeds)
+        seconds = self.seconds * len(seeds)
         calibration = Calibration(
             recipe=recipe_body(recipe),
-            values={str(seed): self.world.trial(recipe, seed) for seed in seeds},
+            values={str(seed): self.trial(recipe, seed) for seed in seeds},
             budget=budget_of(self.world.task),
             device_class=self.device_class,
             device="simulated",

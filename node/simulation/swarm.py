@@ -1,21 +1,34 @@
-"""Many simulated nodes: a queue of what happens when, in place of clock and network."""
+"""Many simulated nodes under virtual time: each a task that decides, waits as long as its trials take, and publishes.
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+There is one engine for research and for what only the network is asked: trio with a clock that jumps
+(`node.simulation.virtual`). Records and presences travel by a `SimulatedNetwork`, of which there is a trivial one and
+the real router; every node has a real log, and is restarted from it.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Final
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import trio
 
 from agent import entries
-from agent.claims import Claim
-from agent.entries import Calibration, Result
+from agent.claims import CLAIM_MS, Claim
+from agent.entries import Calibration, Presence, Result
 from agent.policy import Calibrate, Explore, Replicate, Synthesise
-from gossip.record import Record
+from gossip.log import Log
+from gossip.record import PRESENCE, Record
+from gossip.stamp import Stamps
+from node.simulation import virtual
+from node.simulation.network import Member, SimulatedNetwork, open_ideal
 from node.simulation.node import Node, Step, identity
+from node.simulation.traffic import Traffic
+from node.simulation.virtual import START_MS
 from node.simulation.world import World, surface_world
 
-START_MS: Final = 1_700_000_000_000
-CLAIM_MS: Final = 60_000
 STARTS_APART: Final = 3.0  # seconds
 ACTIVITIES: Final = {
     Explore: "explore",
@@ -23,6 +36,11 @@ ACTIVITIES: Final = {
     Calibrate: "calibrate",
     Synthesise: "synthesise",
 }
+IN_MEMORY: Final = Path(":memory:")
+
+OpenNetwork: TypeAlias = Callable[[], AbstractAsyncContextManager[SimulatedNetwork]]
+Spans: TypeAlias = Sequence[tuple[float, float]]
+"""From when to when a node is up, in virtual seconds."""
 
 
 @dataclass(frozen=True)
@@ -37,34 +55,44 @@ class Done:
     strategy: str
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The swarm falls into groups of nodes, by their place in the list, which hear nothing of each other; seconds."""
+
+    start: float
+    end: float
+    groups: Sequence[Collection[int]]
+
+
 @dataclass
 class Swarm:
-    """Nodes that hear each other's records and claims `latency` seconds later.
+    """Nodes that hear each other's records and presences. It runs once.
 
-    records: all that was published; done: what the nodes did, by its start.
+    latency: of the network in seconds, unless one is given; up: when each node is up, by default from the start on, one
+    node STARTS_APART after the other; cuts: in order of time; publish_until: seconds; logs: of the nodes, in their
+    order, in memory and empty unless given. records: all that was published; done: what the nodes did, by its start;
+    traffic: what the network carried.
     """
 
     world: World
     nodes: Sequence[Node]
     latency: float = 1.0
     start_ms: int = START_MS
+    up: Sequence[Spans] = ()
+    cuts: Sequence[Cut] = ()
+    network: OpenNetwork | None = None
+    publish_until: float = math.inf
+    seed: int = 0
     records: list[Record] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    traffic: Traffic = field(default_factory=Traffic)
     now: float = 0.0
-    _claims: dict[bytes, Claim] = field(default_factory=dict)
-    _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _order: Iterator[int] = field(default_factory=count)
+    _claims: dict[bytes, dict[bytes, Claim]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for index, node in enumerate(self.nodes):
-            self._at(index * STARTS_APART, lambda node=node: self._act(node))  # type: ignore[misc]
-
-    def run(self, minutes: float) -> None:
-        """Go on until that many virtual minutes after the start."""
-        while self._queue and self._queue[0][0] < minutes * 60:
-            self.now, _, happen = heapq.heappop(self._queue)
-            happen()
-        self.now = minutes * 60
+    def run(self, minutes: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Go on for that many virtual minutes, or until it is so after a node has published something."""
+        virtual.run(partial(self._run, 60 * minutes, until), seed=self.seed)
 
     def settle(self) -> None:
         """Let everybody hear everything that was published."""
@@ -88,31 +116,89 @@ class Swarm:
             if isinstance(entry, Result):
                 yield record, entry
 
-    def _at(self, time: float, do: Callable[[], None]) -> None:
-        heapq.heappush(self._queue, (time, next(self._order), do))
+    async def _run(self, seconds: float, until: Callable[[], bool]) -> None:
+        self.logs = self.logs or [Log(IN_MEMORY) for _ in self.nodes]
+        spans = self.up or [[(index * STARTS_APART, math.inf)] for index in range(len(self.nodes))]
+        with trio.CancelScope(deadline=seconds) as time:
 
-    def _act(self, node: Node) -> None:
-        now_ms = self.start_ms + int(self.now * 1000)
-        others = [claim for claim in self._claims.values() if claim.author != node.author]
-        step = node.act(others, now_ms)
+            def check() -> None:
+                if until():
+                    time.cancel()
+
+            async with (self.network or partial(open_ideal, self.latency))() as network, trio.open_nursery() as nursery:
+                self.traffic = network.traffic
+                nursery.start_soon(self._cut, network)
+                for number, (node, up) in enumerate(zip(self.nodes, spans, strict=True)):
+                    nursery.start_soon(self._live, number, node, up, network, check)
+        self.now = trio.current_time()
+
+    async def _cut(self, network: SimulatedNetwork) -> None:
+        for cut in self.cuts:
+            await trio.sleep_until(cut.start)
+            network.partition(cut.groups)
+            await trio.sleep_until(cut.end)
+            network.heal()
+
+    async def _live(
+        self, number: int, node: Node, up: Spans, network: SimulatedNetwork, check: Callable[[], None]
+    ) -> None:
+        log = self.logs[number]
+        for start, end in up:
+            await trio.sleep_until(start)
+            node.wake(record for _, record in log.since())
+            self._claims[node.author] = {}
+            member = await network.start(number, node.signer, log, partial(self._hear, node))
+            with trio.move_on_at(end):
+                await self._research(node, log, member, check)
+            await member.stop()
+
+    async def _research(self, node: Node, log: Log, member: Member, check: Callable[[], None]) -> None:
+        """The research loop. What a node is at when it goes down is lost, unlike with a real one, which takes it up."""
+        stamps = Stamps(log.times_of(node.author))
+        while True:
+            step = node.act(list(self._claims[node.author].values()), self._now_ms())
+            self._note(node, step)
+            if node.announces:
+                await member.publish(self._written(node, stamps, self._presence(step)))
+            await trio.sleep(step.seconds)
+            if trio.current_time() > self.publish_until:
+                await trio.sleep_forever()
+            for entry in step.entries:
+                record = self._written(node, stamps, entry)
+                log.append([record])
+                self.records.append(record)
+                node.hear(record)
+                await member.publish(record)
+            check()
+
+    def _presence(self, step: Step) -> Presence:
+        expires_ms = self._now_ms() + CLAIM_MS if step.change else 0
+        return Presence(
+            alias="", activity="", claim=dict(step.change), hypothesis=step.hypothesis, expires_ms=expires_ms
+        )
+
+    def _written(self, node: Node, stamps: Stamps, entry: entries.Entry) -> Record:
+        return entries.write(node.signer, self.world.task.fingerprint, stamps.next(self._now_ms()), entry)
+
+    def _hear(self, node: Node, record: Record) -> None:
+        if record.kind != PRESENCE:
+            node.hear(record)
+            return
+        said = entries.read(record)
+        assert isinstance(said, Presence)
+        claims = self._claims[node.author]
+        claims.pop(record.author, None)
+        if said.claim:
+            claims[record.author] = Claim(record.author, said.claim, said.expires_ms, said.hypothesis)
+
+    def _note(self, node: Node, step: Step) -> None:
         strategy = step.decision.strategy.kind if isinstance(step.decision, Explore) else ""
         trials = any(isinstance(entry, Result | Calibration) for entry in step.entries)
         activity = ACTIVITIES[type(step.decision)]
-        self.done.append(Done(node, activity, self.now, step.seconds, trials, strategy))
-        claim = Claim(node.author, step.change, now_ms + CLAIM_MS, step.hypothesis)
-        self._at(self.now + self.latency, lambda: self._claims.__setitem__(claim.author, claim))
-        self._at(self.now + step.seconds, lambda: self._finish(node, step))
+        self.done.append(Done(node, activity, trio.current_time(), step.seconds, trials, strategy))
 
-    def _finish(self, node: Node, step: Step) -> None:
-        for number, entry in enumerate(step.entries):
-            time_ms = self.start_ms + int(self.now * 1000) + number
-            record = entries.write(node.signer, self.world.task.fingerprint, time_ms, entry)
-            self.records.append(record)
-            node.notebook.add(record)
-            for other in self.nodes:
-                if other is not node:
-                    self._at(self.now + self.latency, lambda o=other, r=record: o.notebook.add(r))  # type: ignore[misc]
-        self._act(node)
+    def _now_ms(self) -> int:
+        return self.start_ms + int(trio.current_time() * 1000)
 
 
 def make_swarm(size: int, first: int = 1) -> Swarm:

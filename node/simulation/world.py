@@ -18,18 +18,21 @@ from trainer.task import Task
 SD: Final = 0.006
 TRIAL_SECONDS: Final = 10.0
 DEVICE_CLASS: Final = "cpu"
+PARAMETERS: Final = 1_000_000
+PARAMETERS_OF_A_LAYER: Final = 200_000
 
 
 @dataclass(frozen=True)
 class World:
     """truth: the value of a recipe without noise, infinite where its program fails; sd: of a trial around it;
-    seconds: what a trial takes.
+    seconds: what a trial takes; parameters: of a recipe's model, 0 where nobody counts them.
     """
 
     task: Task
     truth: Callable[[Recipe], float]
     sd: float = SD
     seconds: float = TRIAL_SECONDS
+    parameters: Callable[[Recipe], int] = lambda recipe: 0
 
     def trial(self, recipe: Recipe, seed: int) -> float:
         """The truth with the noise of a seed; the same recipe and seed give the same value."""
@@ -112,4 +115,8 @@ def surface(task: Task, recipe: Recipe) -> float:
 def surface_world(*, sd: float = SD, seconds: float = TRIAL_SECONDS) -> World:
     """The world of the made-up task."""
     task = make_task()
-    return World(task, lambda recipe: surface(task, recipe), sd, seconds)
+
+    def parameters(recipe: Recipe) -> int:
+        return PARAMETERS + PARAMETERS_OF_A_LAYER * int(values(task, recipe)["DEPTH"])
+
+    return World(task, lambda recipe: surface(task, recipe), sd, seconds, parameters)

@@ -1,0 +1,83 @@
+"""What the network did with the records: who lacks which, how long they took, and what it cost."""
+
+import math
+import statistics
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Final
+
+from node.simulation.swarm import Spans, Swarm
+
+GRACE_SECONDS: Final = 60.0  # in which a record may be under way at the end, where nobody is quiet
+QUANTILES: Final = 200
+
+
+@dataclass(frozen=True)
+class Carried:
+    """figures: by name; delays: quantiles of the seconds from publication to a node that was up, in order."""
+
+    figures: dict[str, float]
+    delays: Sequence[float]
+
+
+def carried(swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float) -> Carried:
+    """Look at logs and traffic after a run. trusted: the nodes whose records, and whose logs, are looked at; grace:
+    seconds before the end from which on a record, or a node that came up, may be unfinished.
+    """
+    traffic = swarm.traffic
+    by_gossip = [not synced for synced in traffic.by_sync]
+    wanted = [p in trusted and r in trusted for p, r in zip(_publishers(swarm), traffic.receiver, strict=True)]
+    live = [gossiped and want for gossiped, want in zip(by_gossip, wanted, strict=True)]
+    delays = sorted(
+        seconds
+        for record, receiver, seconds in zip(
+            compress(traffic.record, wanted),
+            compress(traffic.receiver, wanted),
+            compress(traffic.seconds, wanted),
+            strict=True,
+        )
+        if _was_up(up[receiver], traffic.published[record], seconds)
+    )
+    hops = list(compress(traffic.hops, live))
+    figures: dict[str, float] = {"records": len(swarm.records), **_missing(swarm, up, trusted, grace)}
+    if delays:
+        figures |= {"p50_seconds": quantile(delays, 0.5), "p99_seconds": quantile(delays, 0.99)}
+    if hops:
+        figures |= {"hops_mean": statistics.fmean(hops), "hops_max": max(hops)}
+    if len(traffic.record):
+        figures["redundancy"] = 1 + traffic.duplicates / len(traffic.record)
+    seconds_up = [sum(max(0.0, min(end, swarm.now) - start) for start, end in spans) for spans in up]
+    sent = [8 * traffic.sent(number) / 1000 for number in range(len(up))]
+    figures["kilobits"] = sum(sent) / max(sum(seconds_up), 1.0)
+    return Carried(figures, [quantile(delays, n / QUANTILES) for n in range(QUANTILES + 1)] if delays else [])
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value that so large a share does not exceed."""
+    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
+
+
+def _publishers(swarm: Swarm) -> list[int]:
+    return [swarm.traffic.publisher[record] for record in swarm.traffic.record]
+
+
+def _was_up(spans: Spans, published: float, seconds: float) -> bool:
+    """Whether a node was up from publication to arrival; how long others take is how long they were away."""
+    return any(start <= published and published + seconds <= end for start, end in spans)
+
+
+def _missing(swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float) -> dict[str, float]:
+    """How many records live nodes lack, over all of them; and how many records no live node has."""
+    last = swarm.now - grace
+    authors = {swarm.nodes[number].author for number in trusted}
+    last_ms = swarm.start_ms + int(1000 * last)
+    ids = [record.id for record in swarm.records if record.time_ms <= last_ms and record.author in authors]
+    live = [
+        swarm.logs[number]
+        for number, spans in enumerate(up)
+        if number in trusted and any(start <= last and end >= swarm.now for start, end in spans)
+    ]
+    lacking = [set(log.missing(ids)) for log in live]
+    unheard = set.intersection(*lacking) if lacking else set()
+    return {"missed": sum(len(one - unheard) for one in lacking), "unheard": len(unheard)}
