@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-import msgpack
+import msgspec
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
@@ -33,7 +33,10 @@ STORED_KINDS: Final = frozenset({"result", "hypothesis", "insight", "calibration
 PRESENCE: Final = "presence"
 KINDS: Final = STORED_KINDS | {PRESENCE}
 
-SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
+PARTS: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict})
+BOXES: Final = frozenset({list, dict})
+_decode: Final = msgspec.msgpack.Decoder().decode
+_encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode  # keys in order, and none that is not a string
 
 
 class RecordError(Exception):
@@ -120,7 +123,7 @@ def parse(raw: bytes) -> Record:
     if len(raw) > MAX_BYTES:
         raise TooLarge(f"{len(raw)} bytes; at most {MAX_BYTES} are allowed")
     fields = _unpack(raw)
-    if not isinstance(fields, list) or len(fields) != 7:
+    if type(fields) is not list or len(fields) != 7:
         raise BadField("not an array of seven fields")
     version, kind, task, author, time_ms, body, signature = fields
     if type(version) is not int or version != VERSION:
@@ -134,8 +137,10 @@ def parse(raw: bytes) -> Record:
         raise BadField(f"time_ms is not a time: {time_ms!r:.40}")
     if not isinstance(body, bytes):
         raise BadField("body is not bytes")
-    if not isinstance(_unpack(body), dict):
+    value = _unpack(body)
+    if type(value) is not dict:
         raise BadField("body is not a map")
+    _check_parts(value)
     record = Record(kind, task, author, time_ms, body, signature)
     vars(record)["raw"] = raw  # what the property would make
     return record
@@ -179,53 +184,45 @@ def pack_body(value: Mapping[str, Any]) -> bytes:
 
 
 def _pack(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True)
-    return packed
+    return _encode(value)
 
 
 def _unpack(data: bytes) -> Any:
-    """The value that `data` is the one encoding of. Raises NotCanonical."""
+    """The value whose one encoding `data` is, if `_check_parts` finds nothing. Raises NotCanonical."""
     value = _decoded(data)
-    _check_form(value, MAX_DEPTH)
-    if _pack(value) != data:
+    try:
+        again = _pack(value)
+    except TypeError as error:
+        raise NotCanonical("a map key is not a string") from error
+    if again != data:
         raise NotCanonical("not the canonical encoding of its value")
     return value
 
 
 def _decoded(data: bytes) -> Any:
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension)
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        return _decode(data)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise NotCanonical(f"not canonical msgpack: {type(error).__name__}: {error!s:.100}") from error
 
 
-def _check_form(value: Any, depth: int) -> None:
-    """What packing a decoded value again does not show. Raises NotCanonical."""
-    if type(value) is dict:
-        keys = list(value)
-        if any(type(key) is not str for key in keys):
-            raise NotCanonical("a map key is not a string")
-        if keys != sorted(keys):  # code points are in the order of their UTF-8 bytes
-            raise NotCanonical("map keys are not in order")
-        parts = list(value.values())
-    else:
-        parts = value if type(value) is list else [value]
-        depth += type(value) is not list
-    if parts and depth == 1:
+def _check_parts(value: dict[str, Any]) -> None:
+    """What packing a decoded value again does not show: depth, extension types, numbers. Raises NotCanonical."""
+    boxes: list[Any] = [value]
+    for _ in range(MAX_DEPTH - 1):
+        parts: list[Any] = []
+        for box in boxes:
+            parts += box.values() if type(box) is dict else box
+        kinds = set(map(type, parts))
+        if not kinds <= PARTS:
+            raise NotCanonical("a value of a msgpack extension type")
+        if float in kinds and not all(map(math.isfinite, [part for part in parts if type(part) is float])):
+            raise NotCanonical("a number is not finite")
+        boxes = [part for part in parts if type(part) in BOXES] if kinds & BOXES else []
+        if not boxes:
+            return
+    if any(boxes):
         raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
-    for part in parts:
-        kind = type(part)
-        if kind is dict or kind is list:
-            _check_form(part, depth - 1)
-        elif kind is float:
-            if not math.isfinite(part):
-                raise NotCanonical("a number is not finite")
-        elif kind not in SCALARS:
-            raise NotCanonical(f"a value of type {kind.__name__}")
-
-
-def _no_extension(code: int, data: bytes) -> Any:
-    raise NotCanonical(f"msgpack extension type {code}")
 
 
 def _canonical(value: Any, depth: int) -> Any:

@@ -77,9 +77,12 @@ def test_one_changed_byte_is_refused(data: st.DataObject) -> None:
         b"\x82\xa1a\x01\xa1a\x01",  # a key twice
         b"\x81\x01\x01",  # a key that is not a string
         b"\x81\xa1a\xd4\x01\x01",  # an extension type
+        b"\x81\xa1a\xd6\xff\x00\x00\x00\x01",  # a timestamp
+        b"\x81\xc4\x01a\x01",  # a key of bytes
         b"\x81\xa1a\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",  # NaN
         b"\x81\xa1a\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00",  # infinity
         b"\x81\xa1a" + b"\x91" * 20 + b"\x01",  # nested too deep
+        b"\x81\xa1a" + b"\x91" * 15 + b"\x01",  # by one level
         b"\x81\xa1a\x01\x00",  # something after it
     ],
 )
@@ -88,6 +91,13 @@ def test_another_encoding_is_refused_even_when_signed(body: bytes) -> None:
     signature = ALICE.sign(R.DOMAIN + msgpack.packb(fields, use_bin_type=True))
     with pytest.raises(R.NotCanonical):
         R.decode(msgpack.packb([*fields, signature], use_bin_type=True), NOW)
+
+
+def test_sixteen_levels_are_not_too_deep() -> None:
+    nested: object = []
+    for _ in range(14):
+        nested = [nested, 1.5]
+    assert R.decode(make({"a": nested}).raw, NOW).value() == {"a": nested}
 
 
 @pytest.mark.parametrize(
