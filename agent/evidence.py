@@ -15,7 +15,6 @@ from typing import Final, NamedTuple, Self, TypeAlias
 from agent.complexity import complexity, is_simpler
 from agent.entries import Calibration, RecipeBody, Result, Verdict, kept
 from agent.packed import change_of, files_of
-from gossip.record import Record
 from trainer.errors import TrainerError
 from trainer.integrity import Integrity, level
 from trainer.knobs import Scalar
@@ -161,7 +160,7 @@ def read_recipe(task: Task, body: RecipeBody) -> Recipe | None:
         return None
 
 
-def read_experiment(task: Task, record: Record, result: Result) -> Experiment | None:
+def read_experiment(task: Task, moment: Moment, author: bytes, result: Result) -> Experiment | None:
     """The result as evidence, or None if its parts do not hang together or do not fit the task."""
     candidate = read_recipe(task, result.candidate)
     if candidate is None:
@@ -192,10 +191,9 @@ def read_experiment(task: Task, record: Record, result: Result) -> Experiment | 
     if result.verdict == "simpler" and not _is_simpler(task, result, parent, candidate):
         return None
     integrity: Integrity = "reported" if result.integrity == "reported" else level(task, candidate)
-    moment = (record.time_ms, record.id)
     return Experiment(
         moment,
-        record.author,
+        author,
         Outcome.of(result),
         candidate,
         parent,

@@ -46,8 +46,8 @@ def findings(notebook: Notebook) -> Sequence[Insight]:
     """What holds by the records as they are and was not said yet, the largest effects first; at most MOST."""
     said = defaultdict(list)
     for told in notebook.insights():
-        said[_key(told.insight)].append(told.insight)
-    new = [found for found in _all(notebook) if not any(_says(old, found) for old in said[_key(found)])]
+        said[subject(told.insight)].append(told.insight)
+    new = [found for found in _all(notebook) if not any(_says(old, found) for old in said[subject(found)])]
     return sorted(new, key=lambda found: (-abs(found.effect or 0.0), found.text))[:MOST]
 
 
@@ -59,7 +59,7 @@ def standing(notebook: Notebook) -> list[ToldInsight]:
     newest: dict[object, ToldInsight] = {}
     for told in notebook.insights():
         if told.author == notebook.me or notebook.credibility(told.author) >= BELIEVED:
-            newest[_key(told.insight) if told.insight.about else told.moment] = told
+            newest[subject(told.insight) if told.insight.about else told.moment] = told
     weightiest = sorted(newest.values(), key=lambda told: (-abs(told.insight.effect or 0.0), told.moment))
     return sorted(weightiest, key=lambda told: -told.insight.authors)
 
@@ -212,7 +212,8 @@ def _insight(kind: str, cell: Cell, text: str, effect: PooledEffect) -> Insight:
     )
 
 
-def _key(insight: Insight) -> tuple[str, frozenset[tuple[str, Scalar | None]]]:
+def subject(insight: Insight) -> tuple[str, frozenset[tuple[str, Scalar | None]]]:
+    """What it speaks of: two insights of one subject are about one finding."""
     return insight.kind, frozenset(insight.about.items())
 
 

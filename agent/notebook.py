@@ -14,9 +14,10 @@ from agent.catalogue import Catalogue
 from agent.cells import Cell
 from agent.discoveries import Discovery
 from agent.effects import Effects, PooledEffect, Tests
-from agent.entries import NO_TASK, Calibration, Hypothesis, Insight, Profile, Result, kept, read_if_known
+from agent.entries import NO_TASK, Calibration, Entry, Hypothesis, Insight, Profile, Result, kept, read_if_known
 from agent.evidence import MAX_VALUE, Experiment, Moment, Outcome, comparable, new_values, read_experiment, read_recipe
 from agent.experiments import Experiments
+from agent.gist import read_gist
 from agent.judge import smallest_worth
 from agent.noise import Noise, PairedNoise
 from agent.replications import Replications
@@ -63,19 +64,28 @@ class Notebook:
         if record.id in self._seen or record.task not in (self._fingerprint, NO_TASK):
             return
         self._seen.add(record.id)
-        moment = (record.time_ms, record.id)
         entry = read_if_known(record)
+        if entry is not None:
+            self._file((record.time_ms, record.id), record.author, record.task, entry)
+
+    def add_gist(self, moment: Moment, author: bytes, task: bytes, gist: bytes) -> None:
+        """File what is left of a result that was forgotten (agent/gist.py). Raises ValueError for other bytes."""
+        if moment[1] not in self._seen and task == self._fingerprint:
+            self._seen.add(moment[1])
+            self._file(moment, author, task, read_gist(gist))
+
+    def _file(self, moment: Moment, author: bytes, task: bytes, entry: Entry) -> None:
         if isinstance(entry, Profile):
-            if record.author not in self._profiles or self._profiles[record.author][0] < moment:
-                self._profiles[record.author] = (moment, entry)
+            if author not in self._profiles or self._profiles[author][0] < moment:
+                self._profiles[author] = (moment, entry)
         elif isinstance(entry, Hypothesis | Insight):
-            self._said.add(moment, record.author, entry)
-        elif isinstance(entry, Result | Calibration) and record.task == self._fingerprint:
+            self._said.add(moment, author, entry)
+        elif isinstance(entry, Result | Calibration) and task == self._fingerprint:
             if not comparable(self.task, entry, self.device_class):
                 return
             if isinstance(entry, Calibration):
-                self._file_calibration(moment, record.author, entry)
-            elif (experiment := read_experiment(self.task, record, entry)) is not None:
+                self._file_calibration(moment, author, entry)
+            elif (experiment := read_experiment(self.task, moment, author, entry)) is not None:
                 self._file_experiment(experiment)
 
     def _file_experiment(self, test: Experiment) -> None:

@@ -60,7 +60,7 @@ def main() -> None:
 
     def taken() -> None:
         result = read(second)
-        assert read_experiment(task, second, result) is not None  # type: ignore[arg-type]
+        assert read_experiment(task, (second.time_ms, second.id), second.author, result) is not None  # type: ignore[arg-type]
 
     print(figure("read as evidence", "ms of CPU", milliseconds(taken, runs)))
     change = change_between(task, BASELINE, theirs)

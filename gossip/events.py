@@ -50,13 +50,15 @@ class PresenceArrived:
 class SyncFinished:
     """A history exchange with `peer`: how many records it brought that were new here, and took.
 
-    offset_ms: the peer's clock minus this node's, measured in passing: to half a round trip or so.
+    offset_ms: the peer's clock minus this node's, measured in passing: to half a round trip or so. archived: all that
+    was here up to that number of arrival is now with the peer, who keeps everything; 0 where that is not known.
     """
 
     peer: str
     received: int
     sent: int
     offset_ms: int = 0
+    archived: int = 0
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Sifted:
 class Intake:
     """Checks and stores. `check` raises RecordError for a body that is not wanted; it must be pure, as it is also
     called in worker threads. `waiting` says how many records the node has not looked at yet. `clock` gives milliseconds
-    since 1970.
+    since 1970. `archive`: whether this node keeps every record, which its peers are told.
     """
 
     def __init__(
@@ -78,8 +78,11 @@ class Intake:
         waiting: Callable[[], int],
         metrics: Metrics | None = None,
         quota: Quota | None = None,
+        *,
+        archive: bool = False,
     ) -> None:
         self.storage = Storage(log, put)
+        self.archive = archive
         self._log = log
         self._check = check
         self.clock = clock
@@ -207,6 +210,27 @@ class Intake:
     async def items(self) -> Items:
         """(time_ms, id) of every record in the log, now and later. Raises LogError."""
         return await self.storage.read(self._log.items)
+
+    async def arrived(self) -> int:
+        """The number of the record that came last. Raises LogError."""
+        return await self.storage.read(self._log.last_arrival)
+
+    async def forgotten(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of `ids` that were here and are not kept any more, in order. Raises LogError."""
+        gone = await self.storage.read(partial(self._log.forgotten_of, ids))
+        return [record_id for record_id in ids if record_id in gone]
+
+    async def kept(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of `ids` that were not forgotten, in order. Raises LogError."""
+        gone = set(await self.forgotten(ids))
+        return [record_id for record_id in ids if record_id not in gone]
+
+    async def forget(self, gists: Sequence[tuple[Record, bytes]]) -> int:
+        """Keep of these records nothing but their gists; how many were here. Raises LogBlocked, LogDamaged."""
+        done = await self.storage.write(partial(self._log.forget, {record.id: gist for record, gist in gists}))
+        for record, gist in gists:
+            self.quota.shrink(record.author, len(record.raw) - len(gist))
+        return done
 
     async def raws(self, ids: Sequence[bytes], max_bytes: int) -> list[bytes]:
         """Those of the records named by `ids`, in order, that fit in `max_bytes`; the first always. Raises LogError."""

@@ -1,7 +1,8 @@
 """The log: a node's copy of the set of records, in one SQLite file.
 
 A record is appended whole or not at all, and is on disk when `append` returns. Records are never changed; the order of
-arrival is kept only so that a reader can follow what is new, and no view depends on it.
+arrival is kept only so that a reader can follow what is new, and no view depends on it. A record may be forgotten: then
+it is still of the set, and no longer here (gossip/forgotten.py).
 
 Calls block for as long as the disk takes; async code goes through gossip/storage.py, which uses threads.
 """
@@ -10,16 +11,18 @@ import contextlib
 import sqlite3
 import string
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from gossip import forgotten
 from gossip.database import WAIT_SECONDS, failure_of, words_for
+from gossip.forgotten import Forgotten
 from gossip.items import Items
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, id_of, parse
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 IDS_AT_ONCE: Final = 500
 RAWS_AT_ONCE: Final = 32
 CHECKPOINT_PAGES: Final = 4000  # of 4 KiB: pages of the indexes that many records touch are copied back once for all
@@ -34,6 +37,7 @@ CREATE TABLE IF NOT EXISTS records (
     raw BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_time ON records (time_ms, id);
+{forgotten.SCHEMA}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 COLUMNS: Final = ["arrival", "id", "time_ms", "kind", "task", "author", "raw"]
@@ -88,10 +92,16 @@ class Log:
         if columns not in ([], COLUMNS):
             raise LogDamaged(f"{self.path} holds another program's table of records, with columns {columns}")
         if read_only:
+            if version < SCHEMA_VERSION:  # it has forgotten nothing, and a reader changes nothing
+                execute("PRAGMA query_only = 0")
+                self._connection.executescript(forgotten.SCHEMA.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+                execute("PRAGMA query_only = 1")
             return
         found = execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise LogDamaged(f"{self.path} is damaged ({' '.join(found.split())})")
+        if not columns:
+            execute("PRAGMA auto_vacuum = INCREMENTAL")  # what is forgotten gives its room back
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")  # what is published survives a power cut
         execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -109,6 +119,8 @@ class Log:
     def append(self, records: Sequence[Record]) -> list[Record]:
         """Add records in one transaction and return those that were not there yet, in the order given.
 
+        What was forgotten is there already.
+
         Raises BadField for a kind that is never stored, LogBlocked, LogDamaged; then none is added.
         """
         for record in records:
@@ -123,8 +135,8 @@ class Log:
                         row = (record.id, record.time_ms, record.kind, record.task, record.author, record.raw)
                         cursor = self._connection.execute(
                             "INSERT OR IGNORE INTO records (id, time_ms, kind, task, author, raw)"
-                            " VALUES (?, ?, ?, ?, ?, ?)",
-                            row,
+                            " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE id = ?)",
+                            (*row, record.id),
                         )
                         if cursor.rowcount:
                             new.append(record)
@@ -147,14 +159,17 @@ class Log:
                 raise self._named("write to", error) from error
 
     def items(self) -> Items:
-        """The (time_ms, id) of every record, for reconciliation: read once, then told of every append.
+        """The (time_ms, id) of every record, forgotten or not, for reconciliation: read once, then told of every append.
 
         Hold its `lock` while reading it.
         """
         with self._lock:
             if self._items is None:
                 try:
-                    rows = self._connection.execute("SELECT time_ms, id FROM records ORDER BY time_ms, id")
+                    rows = self._connection.execute(
+                        "SELECT time_ms, id FROM records UNION ALL SELECT time_ms, id FROM forgotten"
+                        " ORDER BY time_ms, id"
+                    )
                     self._items = Items((time_ms, record_id) for time_ms, record_id in rows)
                 except sqlite3.Error as error:
                     raise self._named("read", error) from error
@@ -165,6 +180,51 @@ class Log:
             with self._items.lock:
                 for record in new:
                     self._items.insert(record.time_ms, record.id)
+
+    def forget(self, gists: Mapping[bytes, bytes]) -> int:
+        """Keep of the records of these ids nothing but the gists; how many were here. Raises LogBlocked, LogDamaged."""
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    done = forgotten.forget(self._connection, gists)
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
+            except sqlite3.Error as error:
+                raise self._named("write to", error) from error
+        return done
+
+    def forgotten(self) -> Iterator[Forgotten]:
+        """What is left of the records that are no longer here, in the order of their ids."""
+        after = b""
+        while rows := self._rows(*forgotten.page_query(after, 1000)):
+            yield from (Forgotten(*row) for row in rows)
+            after = rows[-1][0]
+
+    def forgot(self, hex_prefix: str) -> bool:
+        """Whether a record whose id in hexadecimal starts so was forgotten."""
+        whole = bytes.fromhex(hex_prefix[: len(hex_prefix) // 2 * 2])
+        rows = self._rows("SELECT id FROM forgotten WHERE id >= ? ORDER BY id LIMIT 16", (whole,))
+        return any(record_id.hex().startswith(hex_prefix.lower()) for (record_id,) in rows)
+
+    def forgotten_of(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of `ids` (at most IDS_AT_ONCE) that were forgotten."""
+        return {record_id for (record_id,) in self._rows(forgotten.among_query(ids), ids)}
+
+    def before(self, time_ms: int, arrival: int) -> Iterator[Record]:
+        """The records of before that time by their authors' clocks that came up to that arrival, the oldest first."""
+        after = (0, b"")
+        while rows := self._rows(
+            "SELECT time_ms, id, raw FROM records WHERE (time_ms, id) > (?, ?) AND time_ms < ? AND arrival <= ?"
+            " ORDER BY time_ms, id LIMIT 1000",
+            (*after, time_ms, arrival),
+        ):
+            yield from (self._whole(record_id, raw) for _, record_id, raw in rows)
+            after = rows[-1][:2]
 
     def get(self, record_id: bytes) -> Record | None:
         """The record of that id (32 bytes), if it is here."""
@@ -203,12 +263,13 @@ class Log:
         return found
 
     def missing(self, ids: Sequence[bytes]) -> list[bytes]:
-        """Those of `ids` that are not here, in the order given."""
+        """Those of `ids` that are neither here nor forgotten, in the order given."""
         here: set[bytes] = set()
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = ids[start : start + IDS_AT_ONCE]
             marks = ",".join("?" * len(some))
             here.update(record_id for (record_id,) in self._rows(f"SELECT id FROM records WHERE id IN ({marks})", some))
+            here |= self.forgotten_of(some)
         return [record_id for record_id in ids if record_id not in here]
 
     def ids(self) -> list[tuple[int, bytes]]:
@@ -241,8 +302,11 @@ class Log:
         return [(*row,) for row in self._rows(query, (time_ms, record_id, *tasks, limit))]
 
     def usage(self) -> dict[bytes, tuple[int, int]]:
-        """For each author: how many records are here, and how many bytes they have."""
-        query = "SELECT author, COUNT(*), SUM(LENGTH(raw)) FROM records GROUP BY author"
+        """For each author: how many records are here or forgotten, and how many bytes are kept of them."""
+        query = (
+            "SELECT author, COUNT(*), SUM(size) FROM (SELECT author, LENGTH(raw) AS size FROM records UNION ALL"
+            " SELECT name, LENGTH(gist) FROM forgotten JOIN names ON number = author) GROUP BY author"
+        )
         return {author: (records, size) for author, records, size in self._rows(query)}
 
     def contradictions(self, times: Sequence[int]) -> list[tuple[bytes, int]]:
@@ -259,12 +323,21 @@ class Log:
 
     def contradicting_authors(self) -> set[bytes]:
         """Those of whom there are several records for one millisecond."""
-        query = "SELECT author FROM records GROUP BY author HAVING COUNT(*) > COUNT(DISTINCT time_ms)"
+        query = (
+            "SELECT author FROM (SELECT author, time_ms FROM records UNION ALL"
+            " SELECT name, time_ms FROM forgotten JOIN names ON number = author)"
+            " GROUP BY author HAVING COUNT(*) > COUNT(DISTINCT time_ms)"
+        )
         return {author for (author,) in self._rows(query)}
 
     def times_of(self, author: bytes) -> set[int]:
         """The times of all records of one author."""
         return {time_ms for (time_ms,) in self._rows("SELECT time_ms FROM records WHERE author = ?", (author,))}
+
+    def last_arrival(self) -> int:
+        """The number of the record that came last; 0 without any."""
+        number: int = self._rows("SELECT COALESCE(MAX(arrival), 0) FROM records")[0][0]
+        return number
 
     def count(self) -> int:
         """How many records are here."""

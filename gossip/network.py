@@ -98,6 +98,7 @@ async def open_network(
     key: SwarmKey | None = None,
     book: AddressBook | None = None,
     lan: bool = False,
+    archive: bool = False,
 ) -> AsyncIterator["Network"]:
     """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
 
@@ -105,11 +106,14 @@ async def open_network(
     called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
     tried again for as long as the block lasts. With a `key` the swarm is private: only nodes that hold it can connect.
     `book` remembers peers from one block to the next. With `lan` nodes on the local network find each other by mDNS.
+    `archive`: tell peers that this node forgets nothing.
     Raises ListenError, AddressError.
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
     known = AddressBook() if book is None else book
-    network = Network(identity, log, swarm, listen, contacts, check, clock, tuning, key, known, lan=lan)
+    network = Network(
+        identity, log, swarm, listen, contacts, check, clock, tuning, key, known, lan=lan, archive=archive
+    )
     network._open_book()
     await network._intake.prepare()
     try:
@@ -145,6 +149,7 @@ class Network:
         book: AddressBook,
         *,
         lan: bool,
+        archive: bool,
     ) -> None:
         self.addresses: list[str] = []
         self.events = EventQueue()
@@ -162,7 +167,9 @@ class Network:
         self._door = Door(self._shut, public=tuning.public, local=tuning.local)
         self._connections = Connections(self._tell, clock, self._allowed)
         quota = Quota(identity.author, tuning.limits)
-        self._intake = Intake(log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics, quota)
+        self._intake = Intake(
+            log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics, quota, archive=archive
+        )
         self.storage = self._intake.storage
         self._peer_clocks = PeerClocks()
         self._twins = Twins(identity.author, clock, self._report)
@@ -203,6 +210,13 @@ class Network:
     async def announce(self, record: Record) -> None:
         """Send a presence record, which nobody stores."""
         await self._mesh.publish(record)
+
+    async def forget(self, gists: Sequence[tuple[Record, bytes]]) -> int:
+        """Keep of these records nothing but a gist each: they stay in the set that peers compare. How many were here.
+
+        Raises LogBlocked, LogDamaged.
+        """
+        return await self._intake.forget(gists)
 
     def peers(self) -> list[Peer]:
         """The peers that are connected now, the longest-connected first."""

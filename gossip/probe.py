@@ -202,7 +202,7 @@ class _Prober:
         try:
             async with open_conversation(self.host, peer, protocol, budget=1 << 20, seconds=TALK_SECONDS) as frames:
                 sent, sent_ms = trio.current_time(), now_ms()
-                await frames.send("hello", sync.VERSION, swarm, sent_ms)
+                await frames.send("hello", sync.VERSION, swarm, sent_ms, {"archive": False})
                 answer = await frames.receive()
                 took_ms = 1000 * (trio.current_time() - sent)
         except PeerBroke as error:
@@ -214,7 +214,7 @@ class _Prober:
         match answer:
             case ["hello", int(version), *_] if version != sync.VERSION:
                 return replace(probed, outcome="other_version", told=str(version))
-            case ["hello", int(), str(theirs), int(time_ms)]:
+            case ["hello", int(), str(theirs), int(time_ms), dict()]:
                 probed = replace(probed, offset_ms=time_ms - sent_ms - took_ms / 2)
                 return probed if theirs == swarm else replace(probed, outcome="other_swarm", told=theirs[:64])
             case ["refuse", "swarm", str(theirs)]:

@@ -85,6 +85,10 @@ class Quota:
         """It was not stored after all."""
         self._count(author, -size - RECORD_OVERHEAD)
 
+    def shrink(self, author: bytes, size: int) -> None:
+        """Note that so many bytes of a stored record were forgotten."""
+        self._count(author, -size)
+
     def _count(self, author: bytes, size: int) -> None:
         if author != self._own:
             self._used[author] += size

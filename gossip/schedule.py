@@ -185,7 +185,8 @@ class Schedule:
                 self._following.discard(peer)
 
     def _finished(self, peer: ID, exchanged: sync.Exchanged) -> None:
-        self._put(SyncFinished(peer.to_base58(), exchanged.received, exchanged.sent, exchanged.offset_ms))
+        done = exchanged
+        self._put(SyncFinished(peer.to_base58(), done.received, done.sent, done.offset_ms, done.archived))
         if exchanged.received:
             after = RIPPLE_SECONDS if self._ripples.take(trio.current_time()) else 1 / RIPPLES.per_second
             for other in self._connections.peers:

@@ -2,9 +2,11 @@
 
 A conversation of frames (gossip/frames.py); the node that opened the stream leads, and asks:
 
-    hello, version, swarm, time    both ways; a node of another version or swarm, or a busy one, answers `refuse, …`
+    hello, version, swarm, time, about
+                                   both ways; a node of another version or swarm, or a busy one, answers `refuse, …`
     reconcile, message             answered by `reconcile, message`: Negentropy (gossip/reconcile.py)
-    want, ids                      answered by `records, […]`: at least one and as many as fit a frame, in that order
+    want, ids                      answered by `records, […]`: at least one and as many as fit a frame, in that order;
+                                   or by `forgotten, ids`: those of them that are not kept here any more
     give, […]                      answered by `took, new` when they are on disk
     bye                            not answered
 
@@ -65,23 +67,25 @@ class Exchanged:
     """How many records came that were new here, and how many the other side took that were new there.
 
     offset_ms: the peer's clock minus this node's; good to half a round trip on the leader's side, to the time that a
-    frame travels on the follower's. whole: False if the leader stopped early and there is more to exchange.
+    frame travels on the follower's. whole: False if the leader stopped early and there is more to exchange. archived:
+    what the leader had up to this number of arrival is now with the peer, who keeps everything; 0 where that is not so.
     """
 
     received: int
     sent: int
     offset_ms: int = 0
     whole: bool = True
+    archived: int = 0
 
 
 async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchanged:
     """Exchange histories with `peer`. Raises ConversationError, LogError."""
-    asked_ms = intake.clock()
-    await frames.send("hello", VERSION, swarm, asked_ms)
+    asked_ms, arrived = intake.clock(), await intake.arrived()
+    await frames.send("hello", VERSION, swarm, asked_ms, _about(intake))
     match await frames.receive():
         case ["hello", int(version), *_] if version != VERSION:
             raise OtherVersion(version)
-        case ["hello", int(), str(theirs), int(time_ms)] if _is_time(time_ms):
+        case ["hello", int(), str(theirs), int(time_ms), {"archive": bool(archive)}] if _is_time(time_ms):
             _same_swarm(theirs, swarm)
         case ["refuse", "version", int(version)] if version != VERSION:
             raise OtherVersion(version)
@@ -96,7 +100,8 @@ async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchang
         leader = _Leader(frames, intake, await intake.items(), peer)
         await leader.run()
         await frames.send("bye")
-    return Exchanged(leader.received, leader.sent, offset_ms, leader.whole)
+    archived = arrived if archive and leader.whole and leader.all_taken else 0
+    return Exchanged(leader.received, leader.sent, offset_ms, leader.whole, archived)
 
 
 async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy: bool) -> Exchanged:
@@ -105,7 +110,7 @@ async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy:
         case ["hello", int(version), *_] if version != VERSION:
             await frames.send("refuse", "version", VERSION)
             raise OtherVersion(version)
-        case ["hello", int(), str(theirs), int(time_ms)] if _is_time(time_ms):
+        case ["hello", int(), str(theirs), int(time_ms), {"archive": bool()}] if _is_time(time_ms):
             if theirs != swarm:
                 await frames.send("refuse", "swarm", swarm)
                 _same_swarm(theirs, swarm)
@@ -115,7 +120,7 @@ async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy:
         await frames.send("refuse", "busy")
         raise Busy("this node is busy")
     offset_ms = time_ms - intake.clock()
-    await frames.send("hello", VERSION, swarm, intake.clock())
+    await frames.send("hello", VERSION, swarm, intake.clock(), _about(intake))
     async with frames.reading_ahead(AHEAD):
         received, sent = await _serve(frames, intake, await intake.items(), peer)
     return Exchanged(received, sent, offset_ms)
@@ -128,6 +133,7 @@ class _Leader:
         self.received = 0
         self.sent = 0
         self.whole = True
+        self.all_taken = True
         self._frames = frames
         self._intake = intake
         self._items = items
@@ -175,8 +181,8 @@ class _Leader:
             if batch := await self._intake.wanted(_first(self._need, BATCH_RECORDS)):
                 return "want", b"".join(batch), batch
         while self._have:
-            batch = _first(self._have, BATCH_RECORDS)
-            if raws := await self._intake.raws(batch, BATCH_BYTES):
+            batch = await self._intake.kept(_first(self._have, BATCH_RECORDS))
+            if batch and (raws := await self._intake.raws(batch, BATCH_BYTES)):
                 self._have.extendleft(reversed(batch[len(raws) :]))
                 self._carried += sum(map(len, raws))
                 return "give", raws, batch[: len(raws)]
@@ -197,8 +203,15 @@ class _Leader:
                 self._carried += sum(map(len, raws))
                 self.received += await _take(self._intake, raws, batch[: len(raws)], self._peer)
                 self._progress.record()
+            case "want", ["forgotten", bytes(ids)] if _are_ids(ids):
+                gone = _split(ids)
+                if not set(gone) <= set(batch):
+                    raise PeerBroke("forgot records that nobody asked for")
+                self._need.extendleft(reversed([record_id for record_id in batch if record_id not in gone]))
+                self._progress.record()
             case "give", ["took", int(new)] if 0 <= new <= len(batch):
                 self.sent += new
+                self.all_taken = self.all_taken and new == len(batch)
                 self._progress.record()
             case _:
                 raise PeerBroke(f"did not answer {word!r} with what was asked for")
@@ -213,8 +226,12 @@ async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tup
             case ["reconcile", bytes(message)]:
                 progress.message()
                 await frames.send("reconcile", await reconcile.answer(items, message))
-            case ["want", bytes(ids)] if ids and not len(ids) % ID_BYTES and len(ids) <= ID_BYTES * BATCH_RECORDS:
-                named = [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
+            case ["want", bytes(ids)] if _are_ids(ids):
+                named = _split(ids)
+                if gone := await intake.forgotten(named):
+                    await frames.send("forgotten", b"".join(gone))
+                    progress.record()
+                    continue
                 raws = await intake.raws(named, BATCH_BYTES)
                 if not raws:
                     raise PeerBroke("wants records that were not offered")
@@ -248,6 +265,19 @@ async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None
 
 def _first(ids: deque[bytes], count: int) -> list[bytes]:
     return [ids.popleft() for _ in range(min(count, len(ids)))]
+
+
+def _are_ids(ids: bytes) -> bool:
+    return bool(ids) and not len(ids) % ID_BYTES and len(ids) <= ID_BYTES * BATCH_RECORDS
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
+
+
+def _about(intake: Intake) -> dict[str, Any]:
+    """What a hello says of the node."""
+    return {"archive": intake.archive}
 
 
 def _is_batch(raws: Sequence[object]) -> bool:

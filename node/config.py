@@ -93,6 +93,13 @@ class Config(_Section):
     minutes: float | None = Field(default=None, ge=0, description="Stop after so many minutes.")
     until: float | None = Field(default=None, description="Stop once the best that was kept is that good, or better.")
 
+    keep_days: float = Field(
+        default=30.0, ge=1, description="For how many days to keep what others tried in vain; its effects stay known."
+    )
+    archive: bool | None = Field(
+        default=None, description="Whether to keep everything for ever (default: only where no research is done)."
+    )
+
     verbose: bool = Field(default=False, description="Whether the feed shows also what others tried in vain.")
 
     nice: int = Field(default=0, ge=0, le=19, description="How far trials and the node give way to other programs.")
@@ -105,6 +112,11 @@ class Config(_Section):
         description="ADDR:PORT of the local server (default: 127.0.0.1:4478, or a free port); off for none.",
     )
     llm: Llm = Field(default_factory=Llm)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether this node is an archive."""
+        return not self.research if self.archive is None else self.archive
 
     @property
     def serves(self) -> bool:

@@ -93,6 +93,7 @@ async def _live(home: Home, wish: Wish, config: Config, feed: Feed, deadline: fl
                 check=check,
                 book=AddressBook(home.book(membership.swarm)),
                 lan=config.lan,
+                archive=config.keeps_all,
             ) as network,
         ):
             node = Node(state, identity, own, network, feed, config, membership, deadline, model)

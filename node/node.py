@@ -43,6 +43,7 @@ from node.membership import Membership
 from node.outbox import Outbox
 from node.own import OwnRecords
 from node.research import Research
+from node.retention import Retention
 from node.running import announced
 from node.state import State, remembered_task
 from node.trials import Trials, sandbox_or_none
@@ -106,6 +107,8 @@ class Node:
             until=config.until,
             deadline=deadline,
         )
+        keep_days = math.inf if config.keeps_all else config.keep_days
+        self.retention = Retention(state, network.forget, self._note, keep_days)
         self.kept = 0
         self.adopted = 0
 
@@ -140,6 +143,7 @@ class Node:
                 ("own records", self.outbox.run),
                 ("proposals", partial(keep_publishing, self.state, self.publish)),
                 ("presence", self.research.claims.keep_saying),
+                ("forgetting", self.retention.run),
             ):
                 nursery.start_soon(supervise, name, run, self.trouble)
             if self.config.research:
@@ -217,7 +221,8 @@ class Node:
                     self._peer("connected", peer)
                 case PeerLost(peer):
                     self._peer("lost", peer)
-                case SyncFinished(peer, received, sent):
+                case SyncFinished(peer, received, sent, _, archived):
+                    self.retention.archived(archived)
                     self.show("sync", peer=peer, received=received, sent=sent)
                 case PeerRejected(peer, reason, count):
                     self.trouble(f"peer {peer[-8:]} is shut out for a while after {count} offences", reason)

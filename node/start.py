@@ -70,6 +70,16 @@ def join(
         Literal["never", "sandbox"] | None,
         typer.Option("--accept-code", help="Whether to test code that peers wrote, locked in the sandbox."),
     ] = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="DAYS", help="Keep what others tried in vain so long, then in short (default: 30)."
+        ),
+    ] = None,
+    archive: Annotated[
+        bool | None,
+        typer.Option("--archive/--no-archive", help="Keep everything (default: only without research)."),
+    ] = None,
     verbose: Verbose = None,
     model: Annotated[
         str | None,
@@ -126,6 +136,8 @@ def join(
         "research": research,
         "lan": lan,
         "accept_code": accept_code,
+        "keep_days": keep_days,
+        "archive": archive,
         "verbose": verbose,
         "llm.model": model,
         "llm.base_url": base_url,

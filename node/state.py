@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from agent.entries import kept, read
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
-from gossip.log import Log
+from gossip.log import Log, LogDamaged
 from gossip.record import Record
 from node import events
 from node.events import Event
@@ -46,9 +46,16 @@ class State:
     _confirmed: set[bytes] = field(default_factory=set)
 
     def load(self) -> None:
-        """Take in what the log holds already."""
+        """Take in what the log holds already. Raises LogDamaged."""
         for _, record in self.log.since():
             self._add(record)
+        for one in self.log.forgotten():
+            self._authors[one.id] = one.author
+            if one.gist:
+                try:
+                    self.notebook.add_gist((one.time_ms, one.id), one.author, one.task, one.gist)
+                except ValueError as error:
+                    raise LogDamaged(f"{self.log.path} is damaged: {error}") from error
         self._confirmed.update(found.record_id for found in self.notebook.discoveries() if found.status == "confirmed")
 
     def take(self, record: Record) -> list[Event]:

@@ -1,5 +1,6 @@
 """What is exported: the records and recipes that `--what` names."""
 
+import string
 from collections.abc import Iterator
 
 from agent.entries import Result, kept, read, read_if_known
@@ -19,6 +20,11 @@ def find_record(state: State, digits: str) -> Record:
     found = state.log.find(digits) if len(digits) >= 4 else []
     if len(found) > 1:
         raise ExportError(f"several records begin with {digits}: give more digits")
+    if not found and len(digits) >= 4 and set(digits.lower()) <= set(string.hexdigits) and state.log.forgot(digits):
+        raise ExportError(
+            f"record {digits} is kept here in short only: it is another's, old, and was not kept by its author. An "
+            "archive has it in full; `arnode config show` tells for how long this node keeps all (keep_days)"
+        )
     if not found:
         raise ExportError(f"no record begins with {digits!r} (at least four digits of an id, as the feed shows them)")
     return found[0]

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,13 @@ async def node(
     key: SwarmKey | None = None,
     book: AddressBook | None = None,
     lan: bool = False,
+    archive: bool = False,
+    log: Log | None = None,
 ) -> AsyncIterator[Node]:
-    """A node whose log is in `folder`, made if need be."""
+    """A node whose log is in `folder`, made if need be; or one with that open log."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
     who = identity or new_identity()
-    with Log(folder / "log") as log:
+    with Log(folder / "log") if log is None else nullcontext(log) as log:  # noqa: PLR1704
         log.append(records)
         async with (
             open_network(
@@ -131,6 +133,7 @@ async def node(
                 key=key,
                 book=book,
                 lan=lan,
+                archive=archive,
             ) as network,
             trio.open_nursery() as nursery,
         ):

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from gossip.forgotten import Forgotten
 from gossip.identity import new_identity
 from gossip.log import Log, LogBlocked, LogDamaged, LogError
 from gossip.record import BadField, Record, pack_body, sign
 from tests.disks import damage, fill, needs_mount, small_disk
+from tests.gossip.nodes import record
 
 ALICE = new_identity()
 
@@ -216,3 +218,60 @@ def test_what_limits_need_to_know_is_asked_of_the_log(tmp_path: Path) -> None:
         assert len(log.ids_since(2000, 1000)) == 201
         absent = [number.to_bytes(32, "big") for number in range(600)]
         assert log.missing([*(record.id for record in records), *absent]) == absent
+
+
+# ---- forgetting ----
+
+
+def test_what_is_forgotten_stays_of_the_set_and_is_not_taken_again(tmp_path: Path) -> None:
+    records = [record(ALICE) for _ in range(50)]
+    with Log(tmp_path / "log") as log:
+        log.append(records)
+        before = log.items()
+        fingerprint = before.sum(0, len(before))
+        assert log.forget({old.id: b"gist" for old in records[:30]}) == 30
+        assert log.forget({records[0].id: b"another", bytes(32): b""}) == 0
+        assert log.append(records) == []
+        assert log.missing([old.id for old in records]) == []
+    with Log(tmp_path / "log") as log:  # and so after a restart
+        items = log.items()
+        assert (len(items), items.sum(0, len(items))) == (50, fingerprint)
+        assert log.get(records[0].id) is None
+        assert log.count() == 20
+        assert log.append(records) == []
+        assert {one.id: one for one in log.forgotten()} == {
+            old.id: Forgotten(old.id, old.time_ms, old.task, old.author, b"gist") for old in records[:30]
+        }
+        assert log.usage() == {ALICE.author: (50, sum(len(new.raw) for new in records[30:]) + 30 * len(b"gist"))}
+
+
+def test_what_is_forgotten_gives_its_room_back(tmp_path: Path) -> None:
+    records = [record(ALICE, text="x" * 1000) for _ in range(500)]
+    with Log(tmp_path / "log") as log:
+        log.append(records)
+    full = (tmp_path / "log").stat().st_size
+    with Log(tmp_path / "log") as log:
+        log.forget({old.id: b"" for old in records})
+    assert (tmp_path / "log").stat().st_size < full / 5
+
+
+def test_a_contradiction_is_remembered_when_its_records_are_forgotten(tmp_path: Path) -> None:
+    records = [record(ALICE, time_ms=1), record(ALICE, time_ms=1)]
+    with Log(tmp_path / "log") as log:
+        log.append(records)
+        log.forget({records[0].id: b""})
+        assert log.contradicting_authors() == {ALICE.author}
+
+
+def test_a_log_of_the_first_format_is_read_and_then_written(tmp_path: Path) -> None:
+    records = [record(ALICE) for _ in range(3)]
+    with Log(tmp_path / "log") as log:
+        log.append(records)
+    with closing(sqlite3.connect(tmp_path / "log")) as old:
+        old.executescript("DROP TABLE forgotten; DROP TABLE names; PRAGMA user_version = 1;")
+    with Log(tmp_path / "log", read_only=True) as log:
+        assert len(log.items()) == 3
+        assert list(log.forgotten()) == []
+        assert log.missing([bytes(32)]) == [bytes(32)]
+    with Log(tmp_path / "log") as log:
+        assert log.forget({records[0].id: b""}) == 1

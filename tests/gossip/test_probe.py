@@ -180,7 +180,7 @@ def _address(host: BasicHost) -> str:
         (["refuse", "version", 7], "other_version", "7"),
         (["refuse", "busy"], "busy", ""),
         (["refuse", "swarm", "x" * 1000], "other_swarm", "x" * 64),
-        (["hello", sync.VERSION, "other", 1], "other_swarm", "other"),
+        (["hello", sync.VERSION, "other", 1, {"archive": False}], "other_swarm", "other"),
         (["hello", sync.VERSION + 1, "test"], "other_version", str(sync.VERSION + 1)),
         (["good day"], "not_arnode", "it did not say hello"),
         (["hello", "one", None], "not_arnode", "it did not say hello"),
@@ -193,7 +193,7 @@ async def test_answers_to_the_hello_are_told_apart(reply: list[Any], outcome: st
 
 
 async def test_the_clocks_difference_is_read_from_the_hello() -> None:
-    async with answering("hello", sync.VERSION, "test", now_ms() + 3_600_000) as address:
+    async with answering("hello", sync.VERSION, "test", now_ms() + 3_600_000, {"archive": False}) as address:
         found = await probe(address, "test")
     assert found.outcome == "fine"
     assert found.offset_ms is not None

@@ -29,6 +29,7 @@ from tests.gossip import bare
 from tests.gossip.hostile import stranger_to
 from tests.gossip.nodes import Node, node, record
 
+ABOUT: Final = {"archive": False}
 BUDGET: Final = 64 * 1024 * 1024
 LISTS_NONSENSE: Final = b"\x61\x00\x00\x02\x64"  # everything there is: 100 ids, which follow
 
@@ -118,7 +119,7 @@ async def test_a_peer_that_left_and_came_back_before_anyone_looked_is_met_again(
 
 async def hello(frames: Frames, swarm: str = "test") -> None:
     await frames.receive()
-    await frames.send("hello", sync.VERSION, swarm, now_ms())
+    await frames.send("hello", sync.VERSION, swarm, now_ms(), ABOUT)
 
 
 async def offers_nonsense(frames: Frames) -> None:
@@ -227,7 +228,7 @@ async def lead_without_end(host: BasicHost, peer_id: ID) -> None:
     try:
         stream = await host.new_stream(peer_id, [TProtocol(sync.PROTOCOL)])
         frames = Frames(stream, budget=BUDGET)
-        await frames.send("hello", sync.VERSION, "test", now_ms())
+        await frames.send("hello", sync.VERSION, "test", now_ms(), ABOUT)
         while True:
             await frames.receive()
             await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))

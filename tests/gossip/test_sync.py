@@ -28,6 +28,7 @@ from gossip.record import Record, RecordError
 from tests.gossip.nodes import record
 
 AUTHOR = new_identity()
+ABOUT = {"archive": False}
 BUDGET = 64 * 1024 * 1024
 
 
@@ -58,18 +59,25 @@ def stream_pair() -> tuple[MemoryStream, MemoryStream]:
 class Side:
     """A log with its intake and events."""
 
-    def __init__(self, folder: Path, records: Sequence[Record], check: Callable[[Record], None]) -> None:
+    def __init__(
+        self, folder: Path, records: Sequence[Record], check: Callable[[Record], None], *, archive: bool
+    ) -> None:
         self.log = Log(folder / f"log-{id(self)}")
         self.log.append(records)
         self.events = EventQueue()
-        self.intake = Intake(self.log, check, now_ms, self.events.put, lambda: self.events.records_waiting)
+        waiting = lambda: self.events.records_waiting  # noqa: E731
+        self.intake = Intake(self.log, check, now_ms, self.events.put, waiting, archive=archive)
 
 
 @asynccontextmanager
 async def side(
-    folder: Path, records: Sequence[Record] = (), check: Callable[[Record], None] = lambda new: None
+    folder: Path,
+    records: Sequence[Record] = (),
+    check: Callable[[Record], None] = lambda new: None,
+    *,
+    archive: bool = False,
 ) -> AsyncIterator[Side]:
-    made = Side(folder, records, check)
+    made = Side(folder, records, check, archive=archive)
     try:
         yield made
     finally:
@@ -111,6 +119,49 @@ async def test_both_sides_end_with_the_union_in_bounded_frames(tmp_path: Path) -
         assert isinstance(first, RecordArrived)
         assert (first.via, first.peer) == ("sync", "right")
         assert await counts(left, right) == [(0, 0), (0, 0)]
+
+
+async def test_what_one_side_forgot_is_neither_sent_nor_fetched_again(tmp_path: Path) -> None:
+    records = [record(AUTHOR) for _ in range(700)]
+    async with side(tmp_path, records, archive=True) as archive, side(tmp_path, records) as laptop:
+        await laptop.intake.forget([(old, b"") for old in records[:600]])
+        assert await counts(laptop, archive) == [(0, 0), (0, 0)]
+        assert await counts(archive, laptop) == [(0, 0), (0, 0)]
+        assert laptop.log.count() == 100
+        assert await laptop.intake.store([(records[0], "archive")], "sync") == []  # nor taken when it comes unasked
+
+
+@pytest.mark.parametrize("newcomer_leads", [True, False])
+async def test_a_newcomer_is_told_what_was_forgotten_and_gets_it_from_another_peer(
+    tmp_path: Path, newcomer_leads: bool
+) -> None:
+    records = [record(AUTHOR, text="x" * (n % 50)) for n in range(700)]
+    async with side(tmp_path, records) as laptop, side(tmp_path) as newcomer, side(tmp_path, records) as archive:
+        await laptop.intake.forget([(old, b"gist") for old in records[::2]])
+        pair = (newcomer, laptop) if newcomer_leads else (laptop, newcomer)
+        assert sorted(await counts(*pair)) == [(0, 350), (350, 0)]
+        assert await counts(newcomer, archive) == [(350, 0), (0, 350)]
+        assert newcomer.log.ids() == archive.log.ids()
+
+
+async def test_only_an_exchange_with_an_archive_tells_what_is_kept_there(tmp_path: Path) -> None:
+    records = [record(AUTHOR) for _ in range(20)]
+    refused = [record(new_identity())]
+
+    def check(new: Record) -> None:
+        if new.author != AUTHOR.author:
+            raise RecordError("unwanted")
+
+    async with (
+        side(tmp_path, records) as laptop,
+        side(tmp_path) as other,
+        side(tmp_path, archive=True) as archive,
+        side(tmp_path, check=check, archive=True) as picky,
+    ):
+        assert [done.archived for done in await exchange(laptop, other)] == [0, 0]
+        assert [done.archived for done in await exchange(laptop, archive)] == [20, 0]
+        laptop.log.append(refused)
+        assert [done.archived for done in await exchange(laptop, picky)] == [0, 0]
 
 
 async def test_the_largest_records_fit(tmp_path: Path) -> None:
@@ -239,7 +290,7 @@ async def _quietly(liar: Callable[[Frames], Awaitable[None]], stream: MemoryStre
 async def _greet(frames: Frames) -> None:
     """As a follower: hello, and the first question."""
     await frames.receive()
-    await frames.send("hello", sync.VERSION, "s", now_ms())
+    await frames.send("hello", sync.VERSION, "s", now_ms(), ABOUT)
     assert (await frames.receive())[0] == "reconcile"
 
 
@@ -270,9 +321,11 @@ LIES: dict[str, Callable[[Frames], Awaitable[None]]] = {
     "no hello": lambda frames: frames.send("good morning"),
     "hello of wrong types": lambda frames: frames.send("hello", "1", 2, 3),
     "hello without a time": lambda frames: frames.send("hello", sync.VERSION, "s"),
-    "hello with a garbled time": lambda frames: frames.send("hello", sync.VERSION, "s", b"noon"),
-    "hello with a time before all": lambda frames: frames.send("hello", sync.VERSION, "s", 0),
-    "hello with a truth for a time": lambda frames: frames.send("hello", sync.VERSION, "s", True),
+    "hello with a garbled time": lambda frames: frames.send("hello", sync.VERSION, "s", b"noon", ABOUT),
+    "hello with a time before all": lambda frames: frames.send("hello", sync.VERSION, "s", 0, ABOUT),
+    "hello with a truth for a time": lambda frames: frames.send("hello", sync.VERSION, "s", True, ABOUT),
+    "hello that says nothing of itself": lambda frames: frames.send("hello", sync.VERSION, "s", 1),
+    "hello with a number for an archive": lambda frames: frames.send("hello", sync.VERSION, "s", 1, {"archive": 1}),
     "refusing its own swarm": lambda frames: frames.send("refuse", "swarm", "s"),
     "refusing its own version": lambda frames: frames.send("refuse", "version", sync.VERSION),
     "text for a message": lambda frames: _reconcile(frames, "text"),
@@ -282,6 +335,8 @@ LIES: dict[str, Callable[[Frames], Awaitable[None]]] = {
     "a message that is too large": lambda frames: _reconcile(frames, b"\x61" * (reconcile.MAX_MESSAGE + 1)),
     "an id twice": lambda frames: _offer(frames, [POOL[0].id, POOL[0].id]),
     "records that do not exist": lambda frames: _offer(frames, [bytes(32)], ("records", [])),
+    "forgetting what nobody asked for": lambda frames: _offer(frames, [POOL[0].id], ("forgotten", POOL[1].id)),
+    "forgetting nothing": lambda frames: _offer(frames, [POOL[0].id], ("forgotten", b"")),
     "other records than asked for": lambda frames: _offer(frames, [POOL[0].id], ("records", [POOL[1].raw])),
     "more than asked for": lambda frames: _offer(frames, [POOL[0].id], ("records", [POOL[0].raw, POOL[1].raw])),
     "garbage for records": lambda frames: _offer(frames, [POOL[0].id], ("records", [b"garbage"])),
@@ -300,7 +355,7 @@ async def test_a_leader_is_not_taken_in(lie: str, tmp_path: Path) -> None:
 
 
 async def _ask(frames: Frames, *wishes: Any) -> None:
-    await frames.send("hello", sync.VERSION, "s", now_ms())
+    await frames.send("hello", sync.VERSION, "s", now_ms(), {"archive": False})
     await frames.receive()
     for wish in wishes:
         await frames.send(*wish)
@@ -366,7 +421,7 @@ async def test_a_silent_peer_is_left(tmp_path: Path, autojump_clock: MockClock) 
 def test_a_follower_that_answers_just_often_enough_is_left_too(tmp_path: Path) -> None:
     async def slow(frames: Frames) -> None:
         await frames.receive()
-        await frames.send("hello", sync.VERSION, "s", now_ms())
+        await frames.send("hello", sync.VERSION, "s", now_ms(), {"archive": False})
         while True:
             await trio.sleep(FRAME_SECONDS - 5)
             await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))
@@ -459,7 +514,7 @@ async def test_a_follower_that_never_comes_to_an_end_is_left(tmp_path: Path) -> 
 
 async def test_a_leader_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
     async def endless(frames: Frames) -> None:
-        await frames.send("hello", sync.VERSION, "s", now_ms())
+        await frames.send("hello", sync.VERSION, "s", now_ms(), {"archive": False})
         while True:
             await frames.receive()
             await frames.send("reconcile", b"\x61\x00\x00\x01" + os.urandom(16))

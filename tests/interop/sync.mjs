@@ -36,7 +36,7 @@ export async function exchange (node, peer, swarm, log) {
     if (what !== answer) throw new Error(`${request[0]} was answered by ${what} ${content[0]}`)
     return content
   }
-  const [, theirs] = await ask('hello', 'hello', VERSION, swarm, Date.now())
+  const [, theirs] = await ask('hello', 'hello', VERSION, swarm, Date.now(), { archive: false })
   if (theirs !== swarm) throw new Error(`the peer is in swarm ${theirs}`)
 
   // what is found to differ is exchanged at once: a hundred messages without a record would be an offence
@@ -74,7 +74,7 @@ async function follow (frames, swarm, log) {
     await frames.send('refuse', ...(version !== VERSION ? ['version', VERSION] : ['swarm', swarm]))
     return { received, sent }
   }
-  await frames.send('hello', VERSION, swarm, Date.now())
+  await frames.send('hello', VERSION, swarm, Date.now(), { archive: false })
   const difference = new Negentropy(log.items(), MAX_MESSAGE)
   for (;;) {
     const [what, content] = await frames.receive()

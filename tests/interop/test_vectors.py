@@ -88,7 +88,7 @@ def test_the_result_that_edits_code_counts(tmp_path: Path) -> None:
     record = decode(bytes.fromhex(entry("records", "a result that edits code")["record"]), vectors.TIME_MS)
     result = read(record)
     assert isinstance(result, Result)
-    experiment = read_experiment(task, record, result)
+    experiment = read_experiment(task, (record.time_ms, record.id), record.author, result)
     assert experiment is not None
     assert experiment.parent.files == {"main.py": vectors.OLD}
     assert experiment.candidate.files == {"main.py": vectors.EDITED}
