@@ -159,7 +159,7 @@ class Log:
                 raise self._named("write to", error) from error
 
     def items(self) -> Items:
-        """The (time_ms, id) of every record, forgotten or not, for reconciliation: read once, then told of every append.
+        """The (time_ms, id) of every record, forgotten ones too, for reconciliation: read once, then kept up to date.
 
         Hold its `lock` while reading it.
         """
