@@ -21,6 +21,7 @@ from bench import baseline, report
 from bench.baseline import BaselineError, Run, Summary
 from bench.running import ROOT, Ended, run
 from bench.suite import BENCHES, Bench
+from scripts import figures
 from trainer.device import detect
 
 
@@ -61,7 +62,20 @@ def main() -> None:
     if options.save_baseline:
         baseline.save(runs, options.baseline)
         print(f"kept as the baseline: {', '.join(runs) or 'nothing'}")
+        if options.baseline == baseline.BASELINE:
+            failed |= into_pages()
     sys.exit(1 if failed else 0)
+
+
+def into_pages() -> dict[str, str]:
+    """Fill the baseline's figures into the pages; what went wrong."""
+    try:
+        changed = figures.write(baseline.load())
+    except figures.UnknownFigure as error:
+        print(f"no page was changed: {error}")
+        return {"pages": str(error)}
+    print(f"written into {', '.join(page.name for page in changed) or 'no page, as all say so already'}")
+    return {}
 
 
 def described(bench: Bench, ended: Ended, *, quick: bool) -> Run:

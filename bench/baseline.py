@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.figures import Better, Figure, Kind, number
+from bench.figures import Better, Figure, Kind, number, said
 
 BASELINE: Final = Path(__file__).parent / "baseline.json"
 
@@ -47,10 +47,14 @@ class Summary:
             statistics.stdev(values) if finite and len(values) > 1 else 0.0 if finite else math.inf,
         )
 
+    def __str__(self) -> str:
+        """As the benchmark printed it, without the name."""
+        return said(self.unit, self.count, self.median, self.least, self.greatest)
+
     @property
     def spread(self) -> str:
-        """Least to greatest; nothing where there is one value."""
-        return f"{number(self.least)} to {number(self.greatest)}" if self.count > 1 else ""
+        """Least to greatest; nothing where nothing varies."""
+        return f"{number(self.least)} to {number(self.greatest)}" if self.least != self.greatest else ""
 
 
 @dataclass(frozen=True)

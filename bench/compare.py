@@ -1,11 +1,12 @@
 """Is a figure another than in the baseline, beyond noise?
 
-Counts, and steps in one version of Python, hardly vary: a change beyond a small floor is one. Times and memory are
-compared on the machine of the baseline only. A change of them must pass three bars: a floor, for what differs between
-two runs and cannot be seen within one (Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013);
-Student's t test of the means at SIGNIFICANCE, for what can be seen within; and both once more after times are scaled
-by the machine's speed in both runs, see `bench.speed`. Wall time is not judged at all where other programs took more
-than QUIET of a core in either run.
+Steps in one version of Python, and instructions of one machine, are of the same work in the same order each time: a
+change of the mean beyond a small floor is one. Times and memory are compared on the machine of the baseline only, and
+a change of them must pass three bars: a floor, for what differs between two runs and cannot be seen within one
+(Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013); Student's t test of the means at
+SIGNIFICANCE, for what can be seen within; and both once more after times are scaled by the machine's speed in both
+runs, see `bench.speed`. Counts and outcomes need the first two. Wall time is not judged at all where other programs
+took more than QUIET of a core in either run.
 """
 
 import math
@@ -24,13 +25,16 @@ QUIET: Final = 0.25
 FLOORS: Final[dict[Kind, float]] = {
     "count": 0.01,
     "steps": 0.01,
+    "instructions": 0.01,
     "cpu": 0.1,
     "wall": 0.1,
     "memory": 0.05,
     "outcome": 0.02,
 }
 """Shares of the baseline's mean; a count that was 0 has none."""
-EXACT: Final = frozenset[Kind]({"count", "steps"})
+REPEATED: Final = frozenset[Kind]({"steps", "instructions"})
+SINGLE: Final = REPEATED | {"count"}
+"""Kinds of which one value says enough."""
 ANYWHERE: Final = frozenset[Kind]({"count", "steps", "outcome"})
 SCALED: Final = frozenset[Kind]({"cpu", "wall"})
 
@@ -56,11 +60,11 @@ def _verdict(measured: Summary, known: Summary, now: Run, base: Run) -> Verdict:
     kind = measured.kind
     if kind not in ANYWHERE and now.machine != base.machine:
         return "another machine"
-    if kind == "steps" and _minor(now.python) != _minor(base.python):
+    if kind in REPEATED and _minor(now.python) != _minor(base.python):
         return "another Python"
     if kind == "wall" and max(now.others, base.others) > QUIET:
         return "busy"
-    if kind not in EXACT and measured.count == known.count == 1:
+    if kind not in SINGLE and measured.count == known.count == 1:
         return "one value"
     moved = direction(measured, known)
     if kind in SCALED and moved != direction(scaled(measured, now.speed / base.speed), known):
@@ -77,7 +81,8 @@ def direction(measured: Summary, known: Summary) -> int:
     apart = measured.mean - known.mean
     if not math.isfinite(apart) or abs(apart) <= FLOORS[known.kind] * abs(known.mean):
         return 0
-    return int(math.copysign(1, apart)) if abs(apart) > _margin(measured, known) else 0
+    margin = 0.0 if known.kind in REPEATED else _margin(measured, known)
+    return int(math.copysign(1, apart)) if abs(apart) > margin else 0
 
 
 def scaled(measured: Summary, faster: float) -> Summary:

@@ -1,9 +1,9 @@
 """A figure: what every benchmark prints, one line each, and what `python -m bench` gathers from it.
 
 A figure's kind says with what it can be compared. A count (bytes, messages) is the same on every machine; steps
-(bytecode, instructions) are so in one version of Python; times and memory belong to one machine; an outcome is what
-came of an experiment, which chance decides and not the machine. Kind and direction follow from the unit; where that
-would be wrong, the benchmark says which.
+(bytecode) are so in one version of Python; machine instructions, times and memory belong to one machine; an outcome is
+what came of an experiment, which chance decides and not the machine. Kind and direction follow from the unit; where
+that would be wrong, the benchmark says which.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Final, Literal, NoReturn
 from trainer.device import detect
 
 Better = Literal["lower", "higher", "neither"]
-Kind = Literal["count", "steps", "cpu", "wall", "memory", "outcome"]
+Kind = Literal["count", "steps", "instructions", "cpu", "wall", "memory", "outcome"]
 
 GATHERED: Final = "ARNODE_BENCH_FIGURES"
 """Environment variable: the file that each figure is added to, a JSON object a line."""
@@ -25,7 +25,8 @@ SKIPPED: Final = 77
 """Exit status of a benchmark that this machine lacks something for, as for a skipped test in automake."""
 UNITS: Final[tuple[tuple[Kind, Better, frozenset[str]], ...]] = (
     ("count", "lower", frozenset({"bytes", "kB", "messages", "packets", "round trips", "statements"})),
-    ("steps", "lower", frozenset({"bytecodes", "calls", "instructions", "SQLite steps", "scheduler steps"})),
+    ("steps", "lower", frozenset({"bytecodes", "calls", "SQLite steps", "scheduler steps"})),
+    ("instructions", "lower", frozenset({"instructions"})),
     ("cpu", "lower", frozenset({"us of CPU", "ms of CPU", "s of CPU", "% of a core"})),
     ("cpu", "higher", frozenset({"records per CPU second", "MB per CPU second"})),
     ("wall", "lower", frozenset({"us", "ms", "s", "min"})),
@@ -47,11 +48,8 @@ class Figure:
 
     def __str__(self) -> str:
         """`name: median unit (median of n; least to greatest)`."""
-        middle = f"{self.name}: {number(statistics.median(self.values))} {self.unit}".rstrip()
-        if len(self.values) == 1:
-            return middle
-        spread = f"{number(min(self.values))} to {number(max(self.values))}"
-        return f"{middle} (median of {len(self.values)}; {spread})"
+        values = self.values
+        return f"{self.name}: {said(self.unit, len(values), statistics.median(values), min(values), max(values))}"
 
 
 def figure(
@@ -68,6 +66,12 @@ def figure(
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(made)) + "\n")
     return str(made)
+
+
+def said(unit: str, count: int, median: float, least: float, greatest: float) -> str:
+    """`median unit (median of count; least to greatest)`; without the rest where nothing varies."""
+    middle = f"{number(median)} {unit}".rstrip()
+    return middle if least == greatest else f"{middle} (median of {count}; {number(least)} to {number(greatest)})"
 
 
 def number(value: float) -> str:

@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from agent.entries import Hypothesis, check, write
-from bench.figures import machine
+from bench.figures import figure, machine
 from gossip.events import RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.log import Log
@@ -231,9 +230,10 @@ def in_one_process(name: str, nodes: int, seconds: float) -> float:
     delivered = len(heard.seconds)
     cost = 1000 * used / delivered
     what = f"{name}, {nodes} nodes"
-    print(f"{what}: delivered {delivered} of {count * (nodes - 1)} at {rate:.3g} records/s", flush=True)
-    print(f"{what}, CPU per delivered record: {cost:.3g} ms; main thread {1000 * main / delivered:.3g} ms")
-    print(f"{what}, CPU while nothing is said: {1000 * idle / nodes:.3g} ms/s a node")
+    print(figure(f"{what}: delivered at {rate:.3g} records/s", "%", [100 * delivered / count / (nodes - 1)]))
+    print(figure(f"{what}, a delivered record", "ms of CPU", [cost]))
+    print(figure("… in the main thread", "ms of CPU", [1000 * main / delivered]))
+    print(figure(f"{what}, a node while nothing is said", "% of a core", [100 * idle / nodes]))
     print(latencies(what, heard.seconds), flush=True)
     return cost
 
@@ -248,10 +248,10 @@ def alone(name: str, nodes: int, seconds: float) -> float:
 
 
 def latencies(what: str, seconds: Sequence[float]) -> str:
-    """Median and 99th percentile, in milliseconds."""
-    ordered = sorted(seconds)
+    """Two lines: the median with its spread, and the 99th percentile."""
+    ordered = sorted(1000 * each for each in seconds)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return f"{what}, latency: p50 {1000 * statistics.median(ordered):.3g} ms, p99 {1000 * p99:.3g} ms"
+    return f"{figure(f'{what}, latency', 'ms', ordered)}\n{figure('… 99 of 100 below', 'ms', [p99])}"
 
 
 # ---- eight processes, each connected to all, on one core ----
@@ -326,10 +326,11 @@ def together(rate: float, seconds: float) -> None:
     seconds_each = [when - said[key] for end in ends for key, when in end["heard"].items()]
     what = f"{TOGETHER} processes on one core at {rate:g} records/s"
     synced = sum(end["synced"] for end in ends)
-    print(f"{what}: delivered {len(seconds_each)} of {len(said) * (TOGETHER - 1)}, {synced} of them by sync")
-    print(f"{what}, said later than planned by: {max(end['late'] for end in ends):.3g} s")
+    print(figure(f"{what}: delivered", "%", [100 * len(seconds_each) / len(said) / (TOGETHER - 1)]))
+    print(figure("… of them by history exchange", "", [synced]))
+    print(figure("… said later than planned by", "s", [max(end["late"] for end in ends)]))
     cpu = sum(end["cpu"] for end in ends)
-    print(f"{what}, CPU per delivered record: {1000 * cpu / len(seconds_each):.3g} ms")
+    print(figure("… a delivered record", "ms of CPU", [1000 * cpu / len(seconds_each)]))
     print(latencies(what, seconds_each), flush=True)
 
 
@@ -366,7 +367,8 @@ def main() -> None:
     for nodes in options.nodes if options.only != "processes" else ():
         costs = [alone(n, nodes, options.seconds) for n in ("plain", "arnode") if options.only in (None, n)]
         if len(costs) == 2:
-            print(f"{nodes} nodes: arnode's delivery costs 1/{costs[0] / costs[1]:.3g} of the plain library's")
+            times = [costs[0] / costs[1]]
+            print(figure(f"{nodes} nodes: the plain library's cost over arnode's", "", times, better="higher"))
     if options.only in (None, "processes"):
         together(options.rate, options.seconds)
 

@@ -20,6 +20,8 @@ class Bench:
 
 
 BENCHES: Final[Sequence[Bench]] = (
+    Bench("counts"),
+    Bench("instructions", minutes=20),
     Bench("records", quick="500 3"),
     Bench("notebook", "100000 400", quick="2000 200", minutes=15),
     Bench("web", "1000 10000 --runs 5", quick="1000 --runs 3", minutes=10),

@@ -59,6 +59,12 @@ def test_one_more_message_of_twenty_is_worse_though_nothing_varies() -> None:
     assert verdict(run_of([1], "count"), run_of([0], "count")) == "worse"
 
 
+def test_steps_are_the_same_work_each_time_so_their_spread_excuses_nothing() -> None:
+    before = [100.0, 200.0, 300.0]
+    assert verdict(run_of([1.02 * value for value in before], "steps"), run_of(before, "steps")) == "worse"
+    assert verdict(run_of([1.02 * value for value in before], "count"), run_of(before, "count")) == "same"
+
+
 def test_a_difference_within_the_values_own_spread_is_noise_though_large() -> None:
     assert verdict(run_of([10, 30, 50]), run_of([8, 20, 30])) == "same"
 
