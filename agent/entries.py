@@ -195,7 +195,7 @@ class Presence(Body):
 
     claim: the change being tested ({knob: new value, edited file: what is edited in it, hashed}), so that peers pick
     another; it holds until expires_ms. hypothesis: the record whose idea that is, if one gave it.
-    best: value of the node's own best recipe.
+    best: value of the node's own best recipe. interval: after how many seconds the node speaks again at the latest.
     """
 
     alias: Annotated[str, Field(max_length=40)]
@@ -204,6 +204,7 @@ class Presence(Body):
     expires_ms: NonNegativeInt = 0
     best: FiniteFloat | None = None
     hypothesis: Id | None = None
+    interval: NonNegative = 20.0
 
 
 BODIES: Final[Mapping[str, type[Body]]] = {

@@ -12,7 +12,6 @@ from typing import Final
 import psutil
 import trio
 
-from agent.claims import Claim
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, kept, read, write
 from gossip.events import (
     Contradicted,
@@ -246,7 +245,7 @@ class Node:
         presence = read(record)
         if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
             self.live.heard(record.author, record.time_ms, presence)
-            self.research.claims.note(Claim(record.author, presence.claim, presence.expires_ms, presence.hypothesis))
+            self.research.claims.hear(record.author, presence)
 
     async def _do_research(self) -> None:
         state, home = self.state, self.state.home
