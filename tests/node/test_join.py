@@ -19,7 +19,7 @@ from node.join import join
 from node.membership import Wish
 from tests.node.lab import make_task
 
-TASKS = {"network events", "own records", "presence", "proposals", "research"}
+TASKS = {"network events", "forgetting", "own records", "presence", "proposals", "research"}
 
 
 def settings(task: Path, experiments: int) -> Config:
