@@ -7,7 +7,7 @@ steps that were made on it.
 
 `draw` gives one function from the posterior (Thompson sampling), by Matheron's rule: a draw from the prior, corrected
 by what it gets wrong (Wilson et al. 2020). What is promising or unknown comes out high now and then, what is known to
-be bad never does.
+be bad never does. `mean` is what such draws are spread around.
 """
 
 import math
@@ -66,24 +66,63 @@ def draw(
     import numpy as np  # not for a node that only reads
 
     rng = np.random.default_rng(seed)
-    scales = _scales(knobs, device_class, steps)
-    # heights are made of independent parts, so that a draw from the prior is a draw of these
-    parts = {name: scales[name] * _parts(places(knob), Span.of(knob) is not None) for name, knob in knobs.items()}
-    ends = np.cumsum([part.shape[1] for part in parts.values()])
-    columns = {name: slice(end - parts[name].shape[1], end) for name, end in zip(parts, ends, strict=True)}
-    drawn = rng.standard_normal((ends[-1], count))
+    parts, columns, total = _layout(knobs, device_class, steps)
+    drawn = rng.standard_normal((total, count))
     if steps:
-        design = np.zeros((len(steps), ends[-1]))
-        for row, step in enumerate(steps):
-            for name in step.moved:
-                old, new = place(knobs[name], step.old[name]), place(knobs[name], step.new[name])
-                design[row, columns[name]] = parts[name][new] - parts[name][old]
         variances = np.array([step.variance for step in steps])
-        wrong = np.array([step.improvement for step in steps])[:, None] - design @ drawn
-        wrong -= rng.standard_normal((len(steps), count)) * np.sqrt(variances)[:, None]
-        drawn += design.T @ np.linalg.solve(design @ design.T + np.diag(variances), wrong)
+        luck = rng.standard_normal((len(steps), count)) * np.sqrt(variances)[:, None]
+        drawn = _corrected(knobs, steps, parts, columns, drawn, luck)
     heights = {name: parts[name] @ drawn[columns[name]] for name in knobs}
     return [{name: heights[name][:, number].tolist() for name in knobs} for number in range(count)]
+
+
+def mean(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step]) -> dict[str, Sequence[float]]:
+    """What is most likely: knob -> how good each of its places is, in deviations, up to a constant."""
+    import numpy as np
+
+    parts, columns, total = _layout(knobs, device_class, steps)
+    weights = np.zeros((total, 1))
+    if steps:
+        weights = _corrected(knobs, steps, parts, columns, weights, np.zeros((len(steps), 1)))
+    return {name: (parts[name] @ weights[columns[name]])[:, 0].tolist() for name in knobs}
+
+
+def _layout(
+    knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step]
+) -> tuple[dict[str, "Array"], dict[str, slice], int]:
+    """What heights are made of: independent parts, so that a draw from the prior is a draw of these.
+
+    A knob's (places, parts), where its parts are among all, and how many these are.
+    """
+    scales = _scales(knobs, device_class, steps)
+    parts = {name: scales[name] * _parts(places(knob), Span.of(knob) is not None) for name, knob in knobs.items()}
+    columns, end = {}, 0
+    for name, part in parts.items():
+        columns[name] = slice(end, end + part.shape[1])
+        end += part.shape[1]
+    return parts, columns, end
+
+
+def _corrected(
+    knobs: Mapping[str, Knob],
+    steps: Sequence[Step],
+    parts: Mapping[str, "Array"],
+    columns: Mapping[str, slice],
+    drawn: "Array",
+    luck: "Array",
+) -> "Array":
+    """Draws of the parts, (parts, draws), moved by what they get wrong of the steps. luck: (steps, draws)."""
+    import numpy as np
+
+    design = np.zeros((len(steps), len(drawn)))
+    for row, step in enumerate(steps):
+        for name in step.moved:
+            old, new = place(knobs[name], step.old[name]), place(knobs[name], step.new[name])
+            design[row, columns[name]] = parts[name][new] - parts[name][old]
+    variances = np.array([step.variance for step in steps])
+    wrong = np.array([step.improvement for step in steps])[:, None] - design @ drawn - luck
+    corrected: Array = drawn + design.T @ np.linalg.solve(design @ design.T + np.diag(variances), wrong)
+    return corrected
 
 
 @cache

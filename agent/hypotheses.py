@@ -13,10 +13,11 @@ from typing import Final
 from agent.claims import Claim
 from agent.discoveries import BELIEVED
 from agent.entries import Hypothesis, Verdict, kept
-from agent.evidence import Experiment, Moment
+from agent.evidence import Moment, NewValues, new_values
 from agent.notebook import Notebook
 from agent.said import ToldHypothesis
 from trainer.errors import TrainerError
+from trainer.recipe import Change
 
 UNCLEAR: Final = 3  # inconclusive answers, after which another test would hardly tell more
 OF_ONE_AUTHOR: Final = 20  # open ones that count: the newest
@@ -86,9 +87,16 @@ def takeable(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 
     ]
 
 
+def answered_by(notebook: Notebook, change: Change, inspired_by: Sequence[bytes]) -> bytes | None:
+    """The hypothesis (its record's id) that an experiment with this change would answer; of several the newest."""
+    told = [told for told in notebook.hypotheses() if told.moment[1] in inspired_by]
+    answered = [one.moment[1] for one in told if _suggests(one.hypothesis, new_values(change))]
+    return answered[-1] if answered else None
+
+
 def _idea(notebook: Notebook, told: ToldHypothesis, live: Sequence[Claim]) -> Idea:
     moment, hypothesis = told.moment, told.hypothesis
-    tests = [test for test in notebook.naming(moment[1]) if _tests(test, hypothesis)]
+    tests = [test for test in notebook.naming(moment[1]) if _suggests(hypothesis, test.new_values)]
     answers = tuple(Answer(test.record_id, test.author, test.verdict, test.effect) for test in tests)
     believed = [a for a in answers if a.author == notebook.me or notebook.credibility(a.author) >= BELIEVED]
     clear = any(kept(answer.verdict) or answer.verdict in ("discard", "crash") for answer in believed)
@@ -101,8 +109,8 @@ def _idea(notebook: Notebook, told: ToldHypothesis, live: Sequence[Claim]) -> Id
     return Idea(moment, told.author, hypothesis, answers, claimed_by, not clear and len(believed) < UNCLEAR)
 
 
-def _tests(test: Experiment, hypothesis: Hypothesis) -> bool:
-    return not hypothesis.change or test.new_values <= frozenset(hypothesis.change.items())
+def _suggests(hypothesis: Hypothesis, change: NewValues) -> bool:
+    return not hypothesis.change or change <= frozenset(hypothesis.change.items())
 
 
 def _is_new_here(notebook: Notebook, hypothesis: Hypothesis) -> bool:

@@ -5,9 +5,10 @@ The value of an activity is the improvement of this node's own best recipe that 
 - explore: the mean improvement that this node's recent explorations brought (a failure brought nothing), with a prior
   of one noise deviation that stands for hope and is never quite used up. Or an open hypothesis: what its priority
   promises x how far its author is believed x how often such ideas hold;
-- replicate: the promised gain x the chance that it holds. The chance is a Beta posterior: the finder's credibility is
-  its prior, worth two tests, and each other author's test counts by that author's credibility. A test that peers are
-  running right now, of something not confirmed yet, is worth little: their result comes for free;
+- replicate: what it promises on this node's own best recipe (`agent.outlook`) x the chance that it holds. The chance is
+  a Beta posterior: the finder's credibility is its prior, worth two tests, and each other author's test of the same
+  change counts by that author's credibility. A test that peers are running right now, of something not confirmed yet,
+  is worth little: their result comes for free;
 - calibrate: the trials that a better known noise would spare the next experiments, each worth what exploring brings. It
   falls to nothing once the noise is known, by whoever measured it;
 - synthesise: takes no trial, so it is not weighed against the others. It is due when DIGEST results are in that no
@@ -18,18 +19,19 @@ same do not all do the same, and spends at most REPLICATING of its recent time o
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from agent.claims import Claim
 from agent.discoveries import BELIEVED, Discovery
-from agent.entries import Hypothesis, Insight, kept
+from agent.entries import Hypothesis, Insight
 from agent.evidence import Experiment, claim_of
 from agent.hypotheses import Idea, takeable
 from agent.insights import RULE, findings
 from agent.judge import ERROR, MAX_SEEDS
 from agent.notebook import Notebook
+from agent.outlook import Outlook
 from agent.said import Told
 from agent.strategy import CLIMB, Strategy, strategy
 from agent.student import quantile
@@ -37,12 +39,12 @@ from agent.suggestions import suggestions
 from trainer.recipe import Recipe
 
 RECENT: Final = 12  # experiments
-REPLICATING: Final = 0.3
+REPLICATING: Final = 0.25
 WINDOW: Final = 24  # experiments, over which that holds
 CLAIMED: Final = 0.3  # what is left of a value for each peer that is at it
 PRIOR_TESTS: Final = 2.0
 PRIOR_EXPLORATIONS: Final = 2.0  # trials that brought a deviation each
-LEAST_CHANCE: Final = 0.2
+LEAST_CHANCE: Final = 0.1
 BELIEVABLE: Final = 20.0  # deviations
 CLEAR: Final = 4.0  # deviations
 SMALL_TRIALS: Final = 2.5  # that decide about a small effect
@@ -98,14 +100,7 @@ def choose(notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: ran
     live = [claim for claim in claims if claim.expires_ms > now_ms and claim.author != notebook.me]
     options: list[tuple[float, Decision]] = []
     if replication_share(notebook) < REPLICATING:
-        options += [
-            (
-                replication_value(notebook, found, live),
-                Replicate(found, f"{chance(notebook, found):.0%} likely to hold"),
-            )
-            for found in notebook.open_replications()
-            if not notebook.worn(notebook.onto_best(found))
-        ]
+        options += _replications(notebook, live)
     options += [
         (idea_value(notebook, idea), Explore("an open hypothesis", idea=idea))
         for idea in takeable(notebook, claims=live, now_ms=now_ms)[:IDEAS]
@@ -120,6 +115,15 @@ def choose(notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: ran
         return drawn
     reason = "promises as much as what waits" if options else "nothing to replicate"
     return Explore(reason, strategy(notebook, [claim.change for claim in live]))
+
+
+def _replications(notebook: Notebook, claims: Sequence[Claim]) -> Iterator[tuple[float, Decision]]:
+    """What is worth replicating, with its value."""
+    outlook = Outlook(notebook)
+    for found in notebook.open_replications():
+        value = replication_value(outlook, found, claims)
+        if value > 0 and not notebook.worn(notebook.onto_best(found)):
+            yield value, Replicate(found, f"{chance(outlook, found):.0%} likely to hold")
 
 
 def exploration_value(notebook: Notebook) -> float:
@@ -156,18 +160,18 @@ def calibration_value(notebook: Notebook) -> float:
     return sparing * later / CALIBRATION_SEEDS
 
 
-def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence[Claim]) -> float:
-    """Expected improvement per trial from replicating; 0 where the finders' credit is used up.
+def replication_value(outlook: Outlook, discovery: Discovery, claims: Sequence[Claim]) -> float:
+    """Expected improvement per trial from replicating; 0 where the finder is not believed, or others saw it fail.
 
     A promise beyond BELIEVABLE deviations, or twice what this node ever saw, counts as that: whoever lies gains nothing
     from lying more. Clear effects are decided after one seed, small ones after two or three.
     """
-    likely = chance(notebook, discovery)
-    if likely < LEAST_CHANCE:
+    notebook, likely = outlook.notebook, chance(outlook, discovery)
+    if likely < LEAST_CHANCE or notebook.credibility(discovery.author) < BELIEVED:
         return 0.0
     sd = notebook.noise().sd
     seen = max((e.effect or 0.0 for e in notebook.experiments(notebook.me)), default=0.0)
-    gain = min(notebook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
+    gain = min(outlook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
     trials = 1.0 if gain > CLEAR * sd else SMALL_TRIALS
     change = claim_of(discovery.change).items()
     # a peer that holds a part of the change already claims the rest
@@ -176,15 +180,19 @@ def replication_value(notebook: Notebook, discovery: Discovery, claims: Sequence
     return gain * likely * CLAIMED**claimed / trials
 
 
-def chance(notebook: Notebook, discovery: Discovery) -> float:
+def chance(outlook: Outlook, discovery: Discovery) -> float:
     """How likely a discovery is to hold on this node's best recipe, in (0, 1)."""
+    notebook = outlook.notebook
     credit = notebook.credibility(discovery.author)
     held, failed = PRIOR_TESTS * credit, PRIOR_TESTS * (1 - credit)
-    for author, verdict in discovery.replications:
-        if kept(verdict):
-            held += notebook.credibility(author)
-        elif verdict == "discard":
-            failed += notebook.credibility(author)
+    if (tests := outlook.same(discovery)) is not None:
+        for author, good in tests.held.items():
+            if author in tests.finders:
+                continue
+            if good:
+                held += notebook.credibility(author)
+            else:
+                failed += notebook.credibility(author)
     return held / (held + failed)
 
 

@@ -12,11 +12,11 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agent.belief import PLACES, Step, draw, place
+from agent.belief import PLACES, draw, place
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
-from agent.similar import most_similar
 from agent.span import Span, options
+from agent.steps import steps_around
 from agent.wording import hypothesis
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, values
@@ -26,16 +26,11 @@ HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and 
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
 DRAWS: Final = 60
 ANY_DRAWS: Final = 200  # after these, of recipes of any kind
-MOST: Final = 300  # experiments that are looked at, those on the most similar recipes
-INTERACTION: Final = 1.0  # deviations by which one differing knob may move an effect
 BOLDNESS: Final = 4.0  # by which evidence is blurred further
-CRASH: Final = -15.0  # deviations that a crash counts as
-EXACT: Final = 1e-4  # variance of an effect of exactly zero: on that recipe the program never reads the knob
 VOTES: Final = 12  # draws that must agree before a gain is taken for sure
 WORTH: Final = 1.0  # deviations
 SIMILAR: Final = 3
 CLAIMED: Final = 0.1
-STRANGER: Final = 0.5  # credibility of whom nothing is known
 
 
 class Search:
@@ -61,7 +56,7 @@ class Search:
         best = values(task, notebook.best())
         origin = start or notebook.best()
         current = values(task, origin)
-        steps = _steps(notebook, task, origin, BOLDNESS if bold else 1.0)
+        steps = steps_around(notebook, origin, BOLDNESS if bold else 1.0)
         taken = {frozenset(change.items()) for change in avoid}
         taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
         claimed = {name for change in avoid for name in change}
@@ -128,17 +123,3 @@ class Search:
         if span is None:
             return options(knob)[there]
         return span.value(min(max((there + self._rng.uniform(-0.5, 0.5)) / (PLACES - 1), 0.0), 1.0))
-
-
-def _steps(notebook: Notebook, task: Task, origin: Recipe, blur: float) -> list[Step]:
-    """What experiments say of the knobs, those on recipes like `origin` first, at most MOST."""
-    noise = notebook.noise().sd
-    steps = []
-    for distance, test in most_similar(notebook, origin, MOST):
-        effect = CRASH if test.verdict == "crash" else (test.effect or 0.0) / noise
-        luck = EXACT if test.effect == 0 else 2 / max(test.seeds, 1)
-        trust = 1.0 if test.author == notebook.me else min(1.0, notebook.credibility(test.author) / STRANGER)
-        new = values(task, test.candidate)
-        old = {**new, **{knob: before for knob, (before, _) in test.change.knobs.items()}}
-        steps.append(Step(old, new, effect, blur * (luck + INTERACTION**2 * distance) / trust**2))
-    return steps

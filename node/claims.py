@@ -43,8 +43,11 @@ class Claims:
         now = now_ms()
         return [claim for claim in self._of_peers.values() if claim.expires_ms > now]
 
-    async def say(self, activity: str, claim: Mapping[str, Scalar]) -> None:
-        """Tell peers what this node is doing, so that they pick something else; later, if it said much lately."""
+    async def say(self, activity: str, claim: Mapping[str, Scalar], hypothesis: bytes | None = None) -> None:
+        """Tell peers what this node is doing, so that they pick something else; later, if it said much lately.
+
+        claim: the change that it tests; hypothesis: the record whose idea that is, if one gave it.
+        """
         result = self.state.notebook.best_result()
         self._own = Presence(
             alias=self.alias,
@@ -52,6 +55,7 @@ class Claims:
             claim=dict(claim),
             expires_ms=now_ms() + self._claim_ms() if claim else 0,
             best=mean_values(result.pairs)[0] if result else None,
+            hypothesis=hypothesis,
             interval=self.pace.interval(trio.current_time()),
         )
         if self.pace.pause(trio.current_time()):

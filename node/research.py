@@ -16,6 +16,7 @@ import trio
 
 from agent.entries import Entry, Presence, Result
 from agent.evidence import claim_of
+from agent.hypotheses import answered_by
 from agent.policy import Calibrate, Synthesise
 from gossip.database import FULL_DISK
 from node.calibrate import run_calibration
@@ -118,7 +119,8 @@ class Research:
         change = change_between(self.state.task, plan.parent, plan.candidate)
         text = in_words(change)
         verb = "replicating" if plan.replicates else "exploring"
-        await self.claims.say(f"{verb} {text}", claim_of(change))
+        hypothesis = answered_by(self.state.notebook, change, plan.inspired_by)
+        await self.claims.say(f"{verb} {text}", claim_of(change), hypothesis)
 
         def on_progress(side: str, number: int, progress: Progress) -> None:
             self.progress(f"seed {number + 1}: {text if side == 'candidate' else 'parent'}", progress)

@@ -10,6 +10,7 @@ from agent.claims import Claim
 from agent.entries import Calibration, Hypothesis, RecipeBody
 from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
+from agent.outlook import Outlook
 from agent.policy import Calibrate, Decision, Explore, Replicate, Synthesise, choose
 from gossip.identity import Identity
 from gossip.record import Record
@@ -73,9 +74,9 @@ def test_once_confirmed_everybody_adopts_whatever_is_claimed() -> None:
     found = write.test(ANN, INIT, 0.1)
     book = notebook(found, *(write.test(who, INIT, 0.1, replicates=found.id) for who in (BOB, CAT)))
     (confirmed,) = book.open_replications()
-    assert policy.replication_value(book, confirmed, [claim(DAN, INIT)]) == policy.replication_value(
-        book, confirmed, []
-    )
+    outlook = Outlook(book)
+    claimed = policy.replication_value(outlook, confirmed, [claim(DAN, INIT)])
+    assert claimed == policy.replication_value(outlook, confirmed, [])
     assert replicating(book, claim(DAN, INIT)) > 0.9
 
 
@@ -87,7 +88,7 @@ def test_the_chance_that_a_discovery_holds_follows_the_tests_of_others() -> None
 
     def chance(*records: Record) -> float:
         book = notebook(*records)
-        return policy.chance(book, book.discoveries()[0])
+        return policy.chance(Outlook(book), book.discoveries()[0])
 
     assert chance(found) == chance(found, yes, no) == pytest.approx(0.5)
     assert chance(found, no) < 0.5 < chance(found, yes)
@@ -99,8 +100,8 @@ def test_a_finder_whose_credit_is_used_up_is_not_replicated_however_much_is_prom
     mine = [write.test(ME, {"DEPTH": 4 + i}, -0.01, "discard", replicates=f.id) for i, f in enumerate(false)]
     book = notebook(*false, *mine, write.test(ANN, INIT, 0.99))
     (promise,) = book.open_replications()
-    assert policy.chance(book, promise) < policy.LEAST_CHANCE
-    assert policy.replication_value(book, promise, []) == 0
+    assert policy.chance(Outlook(book), promise) < policy.LEAST_CHANCE
+    assert policy.replication_value(Outlook(book), promise, []) == 0
     assert decide(book) == Explore("nothing to replicate")
 
 
@@ -108,7 +109,7 @@ def test_lying_more_gains_nothing() -> None:
     book = notebook(Writer().test(ANN, INIT, 0.5))
     more = notebook(Writer().test(ANN, INIT, 1e9))
     (one,), (other,) = book.open_replications(), more.open_replications()
-    assert policy.replication_value(book, one, []) == policy.replication_value(more, other, [])
+    assert policy.replication_value(Outlook(book), one, []) == policy.replication_value(Outlook(more), other, [])
 
 
 def test_a_node_that_has_replicated_its_share_of_the_time_explores_again() -> None:

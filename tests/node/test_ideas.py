@@ -55,6 +55,8 @@ async def test_an_idea_is_published_once_tested_next_and_answered_by_the_result(
             assert (result.proposer, result.hypothesis) == (PERSON, "deeper is better")
             assert result.inspired_by == [told.moment[1]]
             assert set(result.change) == {"DEPTH", "INIT"}
+            (presence,) = bench.presences
+            assert (presence.claim, presence.hypothesis) == ({"DEPTH": 3, "INIT": "normal"}, told.moment[1])
         show_record(lab.home, None, told.moment[1].hex(), json=True)
         shown = json.loads(capsys.readouterr().out)
         assert [answer["verdict"] for answer in shown["answers"]] == [result.verdict]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.entries import Entry, Result, write
+from agent.entries import Entry, Presence, Result, write
 from agent.proposal import Proposal
 from agent.search import Search
 from gossip.identity import load_or_create, new_identity
@@ -57,6 +57,7 @@ class Bench:
     trials: Trials
     events: list[Event] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    presences: list[Presence] = field(default_factory=list)
 
     async def publish(self, entry: Entry) -> None:
         record = write(load_or_create(self.lab.home.identity), self.lab.task.fingerprint, now_ms(), entry)
@@ -66,8 +67,8 @@ class Bench:
             self.results.append(entry)
 
     async def run(self, experiments: int = 1) -> None:
-        async def announce(presence: object) -> None:
-            pass
+        async def announce(presence: Presence) -> None:
+            self.presences.append(presence)
 
         await Research(
             state=self.state,
