@@ -13,18 +13,18 @@ from typing import Final, Literal
 
 import trio
 
+from gossip.checkers import Checkers
 from gossip.events import Contradicted, Event, RecordArrived
 from gossip.items import Items
 from gossip.log import Log, LogBlocked
 from gossip.metrics import Metrics
 from gossip.quota import Quota
-from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, parse, verify
+from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, outline, parse, verify
 from gossip.storage import Storage
-from gossip.supervise import alone, reason_of
+from gossip.supervise import reason_of
 
 MAX_REMEMBERED: Final = 100_000
 MAX_EVENTS_WAITING: Final = 5_000
-CHECKERS: Final = 2  # threads: the half of the work that is signatures is done without Python's lock
 GOSSIP_PAST_MS: Final = 60 * 60 * 1000
 
 
@@ -63,6 +63,15 @@ class Sifted:
     refused: list[RecordError]
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """A batch after the cheap checks. new: those of which form and signature are still to be checked."""
+
+    known: list[Record]
+    new: list[Record]
+    refused: list[RecordError]
+
+
 class Intake:
     """Checks and stores. `check` raises RecordError for a body that is not wanted; it must be pure, as it is also
     called in worker threads. `waiting` says how many records the node has not looked at yet. `clock` gives milliseconds
@@ -83,6 +92,7 @@ class Intake:
     ) -> None:
         self.storage = Storage(log, put)
         self.archive = archive
+        self.checkers = Checkers()
         self._log = log
         self._check = check
         self.clock = clock
@@ -114,11 +124,14 @@ class Intake:
 
     def verify(self, record: Record) -> None:
         """Check clock, kind, signature and body. Raises RecordError, and nothing else."""
+        self._check_head(record)
+        verify(record)
+        self.check_body(record)
+
+    def _check_head(self, record: Record) -> None:
         check_clock(record, self.clock())
         if record.kind not in STORED_KINDS:
             raise BadField(f"a {record.kind} record is not stored")
-        verify(record)
-        self.check_body(record)
 
     def check_body(self, record: Record) -> None:
         """Raise Refused for a body that the node's own check does not accept."""
@@ -173,23 +186,20 @@ class Intake:
         return True
 
     async def sift(self, raws: Sequence[bytes]) -> Sifted:
-        """Check a batch that came by sync, in threads; the order may change.
+        """Check a batch that came by sync; the order may change. Raises ChecksLost, LogError.
 
         What the node's check refuses is remembered, so that it is not fetched again from every peer.
         """
-        sifted = Sifted([], [])
-
-        async def check(part: Sequence[bytes]) -> None:
-            done = await self.storage.read(partial(self._sift, part))
-            sifted.good.extend(done.good)
-            sifted.refused.extend(done.refused)
-
-        try:
-            async with trio.open_nursery() as nursery:
-                for first in range(CHECKERS):
-                    nursery.start_soon(check, raws[first::CHECKERS])
-        except BaseExceptionGroup as group:
-            raise alone(group.exceptions[0])  # noqa: B904 - each thread met the same log
+        looked = await self.storage.read(partial(self._look, raws))
+        sifted = Sifted(looked.known, looked.refused)
+        errors = await self.checkers.check([record.raw for record in looked.new])
+        sound = []
+        for record, error in zip(looked.new, errors, strict=True):
+            if error is None:
+                sound.append(record)
+            else:
+                sifted.refused.append(error)
+        await trio.to_thread.run_sync(self._read_bodies, sound, sifted)
         for error in sifted.refused:
             self._metrics.reject("limit" if isinstance(error, OverQuota) else error)
             if isinstance(error, Refused):
@@ -236,22 +246,33 @@ class Intake:
         """Those of the records named by `ids`, in order, that fit in `max_bytes`; the first always. Raises LogError."""
         return await self.storage.read(partial(self._log.raws, ids, max_bytes))
 
-    def _sift(self, raws: Sequence[bytes]) -> Sifted:
-        sifted = Sifted([], [])
-        parsed: list[Record] = []
+    def _look(self, raws: Sequence[bytes]) -> "_Looked":
+        """All that can be seen of a batch before the dear checks."""
+        looked = _Looked([], [], [])
+        read: list[Record] = []
         for raw in raws:
             try:
-                parsed.append(parse(raw))
+                read.append(outline(raw))
             except RecordError as error:
-                sifted.refused.append(error)
-        unknown = set(self._log.missing([record.id for record in parsed]))
-        for record in parsed:
+                looked.refused.append(error)
+        unknown = set(self._log.missing([record.id for record in read]))
+        for record in read:
             try:
-                if record.id in unknown:  # what is here already costs no signature check
-                    if record.id in self._refused or not self.quota.fits(record.author, len(record.raw)):
-                        raise OverQuota(record, "refused before, or its author's quota is used up")
-                    self.verify(record)
+                if record.id not in unknown:
+                    looked.known.append(parse(record.raw))
+                    continue
+                if record.id in self._refused or not self.quota.fits(record.author, len(record.raw)):
+                    raise OverQuota(record, "refused before, or its author's quota is used up")
+                self._check_head(record)
+                looked.new.append(record)
+            except RecordError as error:
+                looked.refused.append(error)
+        return looked
+
+    def _read_bodies(self, records: Sequence[Record], sifted: Sifted) -> None:
+        for record in records:
+            try:
+                self.check_body(record)
                 sifted.good.append(record)
             except RecordError as error:
                 sifted.refused.append(error)
-        return sifted

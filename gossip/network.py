@@ -286,6 +286,7 @@ class Network:
                 for name, task in (
                     ("storing records", self._mesh.store_arrivals),
                     ("watching the disk", self.storage.watch),
+                    ("checking records", self._intake.checkers.run),
                     ("bootstrap", peers.stay_connected),
                     ("peer exchange", peers.explore),
                     ("visits", peers.visit),

@@ -120,6 +120,16 @@ def parse(raw: bytes) -> Record:
 
     For bytes that were checked before, such as the node's own log; strangers' bytes go through `decode`.
     """
+    record = outline(raw)
+    value = _unpack(record.body)
+    if type(value) is not dict:
+        raise BadField("body is not a map")
+    _check_parts(value)
+    return record
+
+
+def outline(raw: bytes) -> Record:
+    """Read and check a record's fields, but not what is in its body, which is most of the work. Raises RecordError."""
     if len(raw) > MAX_BYTES:
         raise TooLarge(f"{len(raw)} bytes; at most {MAX_BYTES} are allowed")
     fields = _unpack(raw)
@@ -137,10 +147,6 @@ def parse(raw: bytes) -> Record:
         raise BadField(f"time_ms is not a time: {time_ms!r:.40}")
     if not isinstance(body, bytes):
         raise BadField("body is not bytes")
-    value = _unpack(body)
-    if type(value) is not dict:
-        raise BadField("body is not a map")
-    _check_parts(value)
     record = Record(kind, task, author, time_ms, body, signature)
     vars(record)["raw"] = raw  # what the property would make
     return record

@@ -31,6 +31,7 @@ from gossip.intake import Intake, Refused
 from gossip.items import ID_BYTES, Items
 from gossip.reconcile import Progress
 from gossip.record import FromTheFuture
+from gossip.supervise import alone
 
 PROTOCOL: Final = "/arnode/sync/1"
 VERSION: Final = 1
@@ -43,6 +44,7 @@ LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
 BATCH_RECORDS: Final = 256
 BATCH_BYTES: Final = 384 * 1024
 AHEAD: Final = 4
+AT_ONCE: Final = 4
 ENOUGH_FOUND: Final = 4096
 
 
@@ -144,12 +146,29 @@ class _Leader:
         self._have: deque[bytes] = deque()
         self._given: set[bytes] = set()
         self._asked: deque[tuple[str, Sequence[bytes]]] = deque()
+        self._room = trio.Semaphore(AT_ONCE)
         self._carried = 0
         self._waited = 0.0
         self._started = trio.current_time()
 
     async def run(self) -> None:
-        """Until nothing differs any more, or so much was exchanged that another conversation should go on."""
+        """Until nothing differs any more, or so much was exchanged that another conversation should go on.
+
+        Several batches are checked at once. If the conversation breaks off, those that came are still stored.
+        """
+        broken: ConversationError | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                try:
+                    await self._converse(nursery)
+                except ConversationError as error:
+                    broken = error
+        except BaseExceptionGroup as group:
+            raise alone(group.exceptions[0])  # noqa: B904 - one reason is enough, without its wrapping
+        if broken is not None:
+            raise broken
+
+    async def _converse(self, nursery: trio.Nursery) -> None:
         self._message = await reconcile.begin(self._items)
         while True:
             while len(self._asked) < AHEAD and (request := await self._next_request()):
@@ -164,7 +183,7 @@ class _Leader:
             self._waited += trio.current_time() - asked
             if self._waited > PATIENCE_SECONDS and self._carried < self._waited * LEAST_BYTES_PER_SECOND:
                 raise PeerGone(f"answered so slowly that {self._waited:.0f} s went into waiting")
-            await self._settle(word, batch, answer)
+            await self._settle(word, batch, answer, nursery)
 
     async def _next_request(self) -> tuple[str, Any, Sequence[bytes]] | None:
         """Word and content of the next frame, and the ids that it is about."""
@@ -188,7 +207,7 @@ class _Leader:
                 return "give", raws, batch[: len(raws)]
         return None
 
-    async def _settle(self, word: str, batch: Sequence[bytes], answer: list[Any]) -> None:
+    async def _settle(self, word: str, batch: Sequence[bytes], answer: list[Any], nursery: trio.Nursery) -> None:
         match word, answer:
             case "reconcile", ["reconcile", bytes(message)]:
                 step = await reconcile.compare(self._items, message)
@@ -201,7 +220,8 @@ class _Leader:
             case "want", ["records", list(raws)] if _is_batch(raws) and len(raws) <= len(batch):
                 self._need.extendleft(reversed(batch[len(raws) :]))
                 self._carried += sum(map(len, raws))
-                self.received += await _take(self._intake, raws, batch[: len(raws)], self._peer)
+                await self._room.acquire()
+                nursery.start_soon(self._keep, raws, batch[: len(raws)])
                 self._progress.record()
             case "want", ["forgotten", bytes(ids)] if _are_ids(ids):
                 gone = _split(ids)
@@ -215,6 +235,13 @@ class _Leader:
                 self._progress.record()
             case _:
                 raise PeerBroke(f"did not answer {word!r} with what was asked for")
+
+    async def _keep(self, raws: list[bytes], asked: Sequence[bytes]) -> None:
+        try:
+            new = await _take(self._intake, raws, asked, self._peer)
+            self.received += new
+        finally:
+            self._room.release()
 
 
 async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tuple[int, int]:
