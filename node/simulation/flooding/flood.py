@@ -25,7 +25,7 @@ from node.simulation.flooding.calendar import Calendar
 from node.simulation.flooding.chance import Kind, lost
 from node.simulation.flooding.grafting import Grafting
 from node.simulation.flooding.overlay import Flags, Floats, Ints, Overlay
-from node.simulation.flooding.spread import Counts, Spread
+from node.simulation.flooding.spread import Counts, Spread, stored
 
 HEARTBEAT_SECONDS: Final = 1.0
 ANNOUNCE_SECONDS: Final = ANNOUNCE_EVERY * HEARTBEAT_SECONDS
@@ -105,7 +105,7 @@ class _Flood:
             if (offers := self.offers.take(window)) is not None:
                 self._answer(*offers)
         shape = self.meant.shape
-        after, hops = self.after.reshape(shape), self.hops.reshape(shape)
+        after, hops = stored(self.said, self.after.reshape(shape)), self.hops.reshape(shape)
         return Spread(self.authors, self.said, after, hops, self.meant, self.copies, self.sent)
 
     # ---- coming and going ----

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gossip.mesh import STORE_EVERY_SECONDS
 from node.simulation.flooding.overlay import Flags, Floats, Ints
 
 ID_BYTES: Final = 48
@@ -13,6 +14,12 @@ ID_BYTES: Final = 48
 ANNOUNCEMENT_BYTES: Final = 28
 REQUEST_BYTES: Final = 5
 """An IHAVE and an IWANT without ids, in their frame, without the sender's signed peer record."""
+SENDER_BYTES: Final = 230
+"""The signed peer record in every RPC of the library's making."""
+PACKET_BYTES: Final = 70
+"""TCP and IP 40, Noise 18, Yamux 12."""
+MESSAGE_BYTES: Final = 146
+"""What GossipSub adds to a record: author, number, topic and signature, with all tags."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,22 @@ class Counts:
     requested: Ints
     answers: Ints
 
-    def sent_bytes(self, message_bytes: int) -> Ints:
-        """Bytes that each node sent, below Noise: messages and answers with their RPC, ids with theirs."""
+    def sent_bytes(self, record_bytes: int) -> Ints:
+        """Bytes that each node sent, down to IP, where records have so many."""
+        control = self.announcements + self.requested
         return (
-            (self.messages + self.answers) * message_bytes
-            + self.announced * ID_BYTES
+            (self.messages + self.answers) * (record_bytes + MESSAGE_BYTES)
+            + (self.announced + self.requested) * ID_BYTES
             + self.announcements * ANNOUNCEMENT_BYTES
-            + self.requested * (ID_BYTES + REQUEST_BYTES)
+            + self.requested * REQUEST_BYTES
+            + (control + self.answers) * SENDER_BYTES
+            + (self.packets + control + self.answers) * PACKET_BYTES
         )
 
 
 @dataclass(frozen=True)
 class Spread:
-    """authors, said: of each record, its node and when; after: seconds from there to its delivery at each node, by
+    """authors, said: of each record, its node and when; after: seconds from there until each node has it in its log, by
     record and node, infinite where it never came and 0 at its author; hops: on the way that came first; meant: whether
     that node was there from its publication for long enough to be counted; copies: records that arrived at each node.
     """
@@ -84,3 +94,19 @@ class Spread:
     def hop_counts(self) -> NDArray[np.uint16]:
         """Hops of every delivery."""
         return self.hops[self.delivered]
+
+
+def stored(said: Floats, after: Floats) -> Floats:
+    """When records are in the logs that were judged so many seconds after they were said: a node writes all that came
+    within STORE_EVERY_SECONDS of the first at once (`Mesh.store_arrivals`). By record and node.
+    """
+    judged = said[:, np.newaxis] + after
+    order = np.argsort(judged, axis=0)
+    until = np.full(after.shape[1], -np.inf)
+    found = after.copy()
+    for places in order:
+        nodes = np.arange(len(places))
+        came, own = judged[places, nodes], after[places, nodes] == 0
+        until = np.where((came > until) & ~own, came + STORE_EVERY_SECONDS, until)
+        found[places, nodes] = np.where(own, 0.0, until - said[places])
+    return found
