@@ -108,7 +108,7 @@ class Flood(Pubsub, Generic[Read]):
     `screen(forwarder, message)` reads each message that was not seen before, ahead of the signature check, which is the
     dear one; None refuses it. What it returned goes, if the message is correctly signed, to `accept(forwarder, …)`,
     which says whether to forward it. Both are synchronous and fast. `blame(peer, reason)` hears of broken rules;
-    nothing is read any more from a peer that is not `allowed`.
+    nothing is read any more from a peer that is not `allowed`. duplicates: messages that came once more.
 
     - Symptom: six bytes of garbage on a meshsub stream raise DecodeError out of the read loop and end the process; so
       do a message with a garbage key, and any exception in a validator.
@@ -145,6 +145,7 @@ class Flood(Pubsub, Generic[Read]):
             allowed_topics=set(topics),
         )
         self.counter = time.time_ns()
+        self.duplicates = 0
         self.peer_queues = _Queues()
         self._max_message_bytes = max_message_bytes
         self._screen = screen
@@ -239,6 +240,7 @@ class Flood(Pubsub, Generic[Read]):
         message_id = self.get_message_id(msg)
         if not self.seen_messages.has(message_id):
             return False
+        self.duplicates += 1
         if peer in self.peer_queues:
             withdraw(self.peer_queues[peer], message_id)
         return True

@@ -220,9 +220,8 @@ class Mesh:
 
 
 @asynccontextmanager
-async def open_mesh(host: BasicHost, mesh: Mesh, heartbeat: float) -> AsyncIterator[Flood[Record]]:
-    """Join the topics of `mesh` on a running host."""
-    router = Router(heartbeat)
+async def open_mesh(host: BasicHost, mesh: Mesh, router: Router) -> AsyncIterator[Flood[Record]]:
+    """Join the topics of `mesh` on a running host, with a router that is new."""
     flood = Flood(
         host,
         router,

@@ -44,6 +44,7 @@ from gossip.peers import Address, Peers
 from gossip.quota import LIMITS, Limits, Quota
 from gossip.reach import DialBack
 from gossip.record import MAX_BYTES, Record
+from gossip.router import Router
 from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
 from gossip.swarmkey import SwarmKey
@@ -252,7 +253,7 @@ class Network:
             announced=vantage.announced,
         ) as host:
             host.get_network().register_notifee(self._connections)
-            async with open_mesh(host, self._mesh, self._tuning.heartbeat), trio.open_nursery() as nursery:
+            async with open_mesh(host, self._mesh, Router(self._tuning.heartbeat)), trio.open_nursery() as nursery:
                 peers = Peers(
                     host,
                     self._connections,

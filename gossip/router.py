@@ -22,6 +22,7 @@ DEGREE_LOW: Final = 3
 DEGREE_HIGH: Final = 6
 ANNOUNCE_EVERY: Final = 3  # heartbeats
 ANSWER_BYTES: Final = 512 * 1024
+CONTROL_BYTES: Final = 64 * 1024
 ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
 
@@ -43,6 +44,8 @@ class Router(GossipSub):
       not subscribed yet (who get it again from the cache when they do), and lets a list of recent deliveries grow that
       is never trimmed when adaptive gossip is off.
     - Symptom: an IWANT that names one message twenty thousand times is answered with twenty thousand copies.
+    - Symptom: each control message carries the signed peer record, is copied twice and searched for a way to split it.
+    - Symptom: a heartbeat that has nothing to do looks through the mesh, the cache and eight tables all the same.
     """
 
     def __init__(self, heartbeat: float = 1.0) -> None:
@@ -61,6 +64,27 @@ class Router(GossipSub):
         self.scorer = None
         self.beats = 0
         self._answers: Buckets[ID] = Buckets(ANSWERS)
+
+    async def heartbeat(self) -> None:
+        """The service: `beat` at every interval."""
+        await trio.sleep(self.heartbeat_initial_delay)
+        while True:
+            await self.beat()
+            await trio.sleep(self.heartbeat_interval)
+
+    async def beat(self) -> None:
+        """One heartbeat: mend the mesh, announce ids, forget what is old. Never waits for anything."""
+        if not self._mesh_is_whole() or self.mcache.msgs:
+            graft, prune = self.mesh_heartbeat()
+            await self._emit_control_msgs(graft, prune, self.gossip_heartbeat())
+            self.mcache.shift()
+        if self.iwant_request_limits or self.ihave_message_limits or self.graft_flood_tracking:
+            self._periodic_security_cleanup()
+        if any(self.dont_send_message_ids.values()):
+            self._prune_idontwant_entries()
+
+    def _mesh_is_whole(self) -> bool:
+        return all(self.degree_low <= len(members) <= self.degree_high for members in self.mesh.values())
 
     def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
         members = list(self.mesh.get(topic, ()))
@@ -115,6 +139,13 @@ class Router(GossipSub):
                 self._add_back_off(peer, topic, False)
                 await self.emit_prune(topic, peer, False, False)
         await super()._emit_control_msgs(peers_to_graft, {}, peers_to_gossip)
+
+    async def emit_control_message(self, control_msg: rpc_pb2.ControlMessage, to_peer: ID) -> None:
+        queue = None if self.pubsub is None else self.pubsub.peer_queues.get(to_peer)
+        packet = rpc_pb2.RPC(control=control_msg)
+        simple = to_peer not in self._pending_control and packet.ByteSize() < CONTROL_BYTES
+        if queue is None or not simple or not queue.push(packet, priority=True):
+            await super().emit_control_message(control_msg, to_peer)
 
     async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
         if graft_msg.topicID in self.mesh:

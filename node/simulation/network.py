@@ -1,6 +1,6 @@
 """The network of a simulated swarm: what a simulated node sees of it, and the simplest one.
 
-Everything here runs inside `node.simulation.virtual.run`, or under another clock of trio's.
+Everything here runs inside `node.simulation.virtual.run`.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -14,7 +14,7 @@ import trio
 from gossip.identity import Identity
 from gossip.log import Log
 from gossip.record import PRESENCE, Record
-from node.simulation.agenda import Agenda
+from node.simulation import virtual
 from node.simulation.traffic import Traffic
 
 Hear = Callable[[Record], None]
@@ -58,11 +58,8 @@ class SimulatedNetwork(Protocol):
 @asynccontextmanager
 async def open_ideal(latency: float = LATENCY_SECONDS) -> AsyncIterator["IdealNetwork"]:
     """A network in which everything that can arrive does, after `latency` seconds."""
-    network = IdealNetwork(latency)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(network.agenda.run)
-        yield network
-        nursery.cancel_scope.cancel()
+    await trio.lowlevel.checkpoint()
+    yield IdealNetwork(latency)
 
 
 class IdealNetwork:
@@ -70,7 +67,6 @@ class IdealNetwork:
 
     def __init__(self, latency: float) -> None:
         self.traffic = Traffic()
-        self.agenda = Agenda()
         self.members: dict[int, _IdealMember] = {}
         self._latency = latency
         self._published: dict[bytes, Record] = {}
@@ -110,7 +106,7 @@ class IdealNetwork:
         return self._group.get(member.number, 0)
 
     def _later(self, call: Callable[[], None]) -> None:
-        self.agenda.at(trio.current_time() + self._latency, call)
+        virtual.at(trio.current_time() + self._latency, call)
 
     def _deliver(self, member: "_IdealMember", record: Record, bringer: int, *, by_sync: bool) -> None:
         if self.members.get(member.number) is not member:

@@ -1,51 +1,79 @@
-"""Virtual time for a whole process: a run of an hour takes as long as its work, and the same seed gives the same run.
+"""Virtual time for a whole process: an hour takes as long as its work, and the same seed gives the same run.
 
-`run` is `trio.run` with a clock that jumps to the next deadline when nobody has anything to do, tasks taken in an order
-that follows from the seed, and threads replaced by plain calls.
+`run` is `trio.run` with a clock that jumps to whatever comes next when nobody has anything to do. Tasks take turns in
+the order of their age; threads are plain calls; `time` and `random` follow the clock and the seed; and peer ids hash to
+the same in every process, so that sets of them have one order. Nothing else of a run may depend on chance: not on the
+order of a set of other things, nor on `id` or `hash`.
 """
 
+import heapq
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import trio
+from libp2p.peer.id import ID
+from libp2p.tools.timed_cache.base_timed_cache import BaseTimedCache
 from trio._core import _run as scheduler
 
 START_MS: Final = 1_700_000_000_000
+TICKS_PER_SECOND: Final = 512  # what happens in one tick shares a turn of trio's loop; a power of two is exact
 
 T = TypeVar("T")
 
 
-class JumpingClock(trio.abc.Clock):
-    """A clock that stands still while anybody has work, and then jumps to the next deadline. Starts at 0.
+class Standstill(Exception):
+    """Virtual time cannot go on: no task can run, and none waits for a moment in time."""
 
-    stuck: called when no task can run and none waits for a moment in time. trio's MockClock jumps in two turns of the
-    loop where this takes one.
+
+class Clock(trio.abc.Clock):
+    """A clock that stands still while anybody has work, and calls what was entered for a moment when that comes.
+
+    Entered calls are what makes it fast: a task that wakes up from a deadline costs ten times as much. failed: called
+    with an exception that such a call raised, or with Standstill.
     """
 
-    def __init__(self, stuck: Callable[[], None]) -> None:
-        self._now = 0.0
-        self._stuck = stuck
+    def __init__(self, failed: Callable[[Exception], object]) -> None:
+        self._tick = 0
+        self._entered: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = count()
+        self._failed = failed
 
     def start_clock(self) -> None:
         """Nothing to do: it stands."""
 
     def current_time(self) -> float:
-        return self._now
+        return self._tick / TICKS_PER_SECOND
+
+    def enter(self, moment: float, call: Callable[[], object]) -> None:
+        """Have `call` called in the first tick that is not before `moment`, in seconds."""
+        tick = max(self._tick, math.ceil(moment * TICKS_PER_SECOND))
+        heapq.heappush(self._entered, (tick, next(self._order), call))
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """trio asks this when nothing can run before `deadline`."""
-        if deadline == math.inf:
-            self._stuck()
+        entered = self._entered
+        tick = math.ceil(deadline * TICKS_PER_SECOND) if deadline < math.inf else None
+        if entered and (tick is None or entered[0][0] <= tick):
+            self._tick = max(self._tick, entered[0][0])
+            while entered and entered[0][0] <= self._tick:
+                try:
+                    heapq.heappop(entered)[2]()
+                except Exception as error:  # noqa: BLE001 - told to whoever runs this
+                    self._failed(error)
+        elif tick is not None:
+            self._tick = max(self._tick, tick)
         else:
-            self._now = max(self._now, deadline)
+            self._failed(Standstill("every task waits for something that will not happen"))
         return 0.0
 
 
-class Standstill(Exception):
-    """Virtual time cannot go on: no task can run, and none waits for a moment in time."""
+_clocks: Final[list[Clock]] = []  # the one of the run that is under way
 
 
 def now_ms() -> int:
@@ -53,40 +81,95 @@ def now_ms() -> int:
     return START_MS + int(trio.current_time() * 1000)
 
 
-def run(main: Callable[[], Awaitable[T]], *, seed: int) -> T:
-    """Call `main` under virtual time and return what it returns; `random` and trio's scheduler follow from `seed`.
+def at(moment: float, call: Callable[[], object]) -> None:
+    """Have `call`, which must not block, called at a moment of virtual time, in seconds; at once if that is past.
 
-    Raises Standstill, and what `main` raises.
+    Of one moment, in the order they were entered. It is called outside of any task: it may set events and start tasks.
+    """
+    _clocks[-1].enter(moment, call)
+
+
+async def sleep(seconds: float) -> None:
+    """In the place of `trio.sleep`, which makes a deadline and a cancellation of it."""
+    if seconds <= 0:
+        await trio.lowlevel.checkpoint()
+        return
+    task = trio.lowlevel.current_task()
+    asleep = True
+
+    def wake() -> None:
+        nonlocal asleep
+        if asleep:
+            asleep = False
+            trio.lowlevel.reschedule(task)
+
+    def abort(_: object) -> trio.lowlevel.Abort:
+        nonlocal asleep
+        asleep = False
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    at(trio.current_time() + seconds, wake)
+    await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+def run(main: Callable[[], Awaitable[T]], *, seed: int) -> T:
+    """Call `main` under virtual time and return what it returns; `random` follows from `seed`.
+
+    One run at a time in a process. Raises Standstill, and what `main` or a call entered by `at` raises.
     """
     scope = trio.CancelScope()
+    failures: list[Exception] = []
 
-    async def until_stuck() -> T:
+    def failed(error: Exception) -> None:
+        failures.append(error)
+        scope.cancel()
+
+    async def until_failure() -> T:
         with scope:
             return await main()
-        raise Standstill("every task waits for something that will not happen")
+        raise failures[0]
 
-    with _reproducible(seed):
-        return trio.run(until_stuck, clock=JumpingClock(scope.cancel))
+    clock = Clock(failed)
+    with _reproducible(clock, seed):
+        return trio.run(until_failure, clock=clock)
+
+
+class _InOrder(random.Random):
+    """In the place of trio's own randomness, by which it shuffles the tasks that can run."""
+
+    def shuffle(self, x: Any) -> None:
+        """Leave them in the order of their age, the youngest first."""
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
+    if _clocks:
+        raise RuntimeError("one run under virtual time at a time: their clocks would be mixed up")
     state = random.getstate()
     random.seed(seed)
-    changed: dict[tuple[Any, str], Any] = {
+    changed: Sequence[tuple[Any, str, Any]] = [
         # tasks that became runnable at the same time lie in the order of their addresses until they are sorted
-        (scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING"): True,
-        (scheduler, "_r"): random.Random(seed),
-        (trio.to_thread, "run_sync"): _call,
-    }
-    before = {(place, name): getattr(place, name) for place, name in changed}
+        (scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+        (scheduler, "_r", _InOrder()),
+        (trio, "sleep", sleep),
+        (trio.to_thread, "run_sync", _call),
+        (time, "time", lambda: START_MS / 1000 + clock.current_time()),
+        (time, "time_ns", lambda: START_MS * 1_000_000 + int(clock.current_time() * 1e9)),
+        (time, "monotonic", clock.current_time),
+        (ID, "__hash__", _hash),
+        (BaseTimedCache, "__init__", _without_thread),
+        (BaseTimedCache, "stop", lambda _: None),
+    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in changed]
+    _clocks.append(clock)
     try:
-        for (place, name), value in changed.items():
+        for place, name, value in changed:
             setattr(place, name, value)
         yield
     finally:
-        for (place, name), value in before.items():
+        for place, name, value in before:
             setattr(place, name, value)
+        _clocks.clear()
         random.setstate(state)
 
 
@@ -94,3 +177,23 @@ async def _call(work: Callable[..., T], *args: Any, **_options: Any) -> T:
     """In the place of `trio.to_thread.run_sync`: threads end in no order that could be repeated."""
     await trio.lowlevel.checkpoint()
     return work(*args)
+
+
+def _hash(peer: ID) -> int:
+    return crc32(peer._bytes)
+
+
+class _NoLock:
+    """In the place of a lock: all happens in one thread."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _without_thread(cache: BaseTimedCache, ttl: int, sweep_interval: int = 60) -> None:
+    """In the place of a constructor that starts a thread to forget what is old."""
+    cache.ttl, cache.sweep_interval, cache.cache = ttl, sweep_interval, {}
+    vars(cache)["lock"] = _NoLock()

@@ -26,23 +26,34 @@ def test_who_waits_for_nothing_is_told_so() -> None:
         virtual.run(trio.sleep_forever, seed=1)
 
 
-def test_the_seed_decides_the_order_of_tasks_and_random_numbers_and_nothing_is_left_changed() -> None:
+def test_tasks_take_their_turns_in_one_order_and_nothing_is_left_changed() -> None:
     async def main() -> list[float]:
-        order: list[float] = [random.random()]
+        order = [random.random(), time.time()]
 
         async def note(number: int) -> None:
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(1)
             order.append(number)
 
         async with trio.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(note, number)
-        return order
+        return [*order, time.time()]
 
-    state, thread = random.getstate(), trio.to_thread.run_sync
-    assert virtual.run(main, seed=1) == virtual.run(main, seed=1) != virtual.run(main, seed=2)
-    assert random.getstate() == state
-    assert trio.to_thread.run_sync is thread
+    before = random.getstate(), trio.to_thread.run_sync, trio.sleep, time.time
+    found = virtual.run(main, seed=1)
+    assert found == virtual.run(main, seed=1)
+    assert found[0] != virtual.run(main, seed=2)[0]
+    assert (found[1], found[-1]) == (virtual.START_MS / 1000, virtual.START_MS / 1000 + 1)
+    assert (random.getstate(), trio.to_thread.run_sync, trio.sleep, time.time) == before
+
+
+def test_what_a_call_raises_comes_out() -> None:
+    async def main() -> None:
+        virtual.at(5, lambda: {}["nothing"])
+        await trio.sleep(10)
+
+    with pytest.raises(KeyError):
+        virtual.run(main, seed=1)
 
 
 def test_a_record_reaches_every_node_after_the_latency_and_is_one_hop_away() -> None:

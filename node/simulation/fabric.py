@@ -1,0 +1,124 @@
+"""The simulated network on which the real gossip code runs: a modelled internet under libp2p's own GossipSub.
+
+Real are GossipSub with our overrides, the mesh, the checks and quotas of what comes in, the log, the guard, and history
+exchange with its schedule (gossiper.py). Modelled are the wires (links.py), hosts and streams (hosts.py), and who dials
+whom (dialling.py). All nodes share the process, so what one of them has verified or read costs the next one a look-up.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import trio
+from libp2p.peer.envelope import consume_envelope
+from libp2p.peer.id import ID
+from libp2p.pubsub import utils as pubsub_records
+from nacl.bindings import crypto_sign_open
+
+from gossip import flood, mesh
+from gossip import record as records
+from gossip.identity import Identity
+from gossip.log import Log
+from gossip.metrics import Metrics
+from gossip.record import Record
+from node.simulation.dialling import AS_REAL, Dialling, Habits
+from node.simulation.gossiper import Gossiper, Surroundings
+from node.simulation.hosts import MemoryHost
+from node.simulation.links import INTERNET, Internet, Links
+from node.simulation.network import Hear, Member
+from node.simulation.traffic import Traffic
+
+REMEMBERED: Final = 20_000
+
+
+@asynccontextmanager
+async def open_fabric(
+    internet: Internet = INTERNET,
+    habits: Habits = AS_REAL,
+    *,
+    seed: int,
+    check: Callable[[Record], None] = lambda record: None,
+) -> AsyncIterator["Fabric"]:
+    """A network that is drawn from `seed`; inside `node.simulation.virtual.run`.
+
+    check: raises RecordError for a body that nodes do not accept; called once for each good record and process.
+    """
+    with _remembering():
+        async with trio.open_nursery() as nursery:
+            yield Fabric(internet, habits, seed, nursery, lru_cache(REMEMBERED)(check))
+            nursery.cancel_scope.cancel()
+
+
+class Fabric:
+    """A `SimulatedNetwork`. Made by `open_fabric`.
+
+    metrics: of all nodes together. troubles: what failed in any node, as (node, what, why); none if all is well.
+    """
+
+    def __init__(
+        self, internet: Internet, habits: Habits, seed: int, nursery: trio.Nursery, check: Callable[[Record], None]
+    ) -> None:
+        self.metrics = Metrics()
+        self.troubles: list[tuple[int, str, str]] = []
+        self._links = Links(internet, seed)
+        self._dialling = Dialling(habits, self._links, seed)
+        self._nursery = nursery
+        self._traffic = Traffic()
+        self._up: dict[int, Gossiper] = {}
+        self._numbers: dict[ID, int] = {}
+        self._duplicates = 0  # of nodes that have gone down
+        self._around = Surroundings(self._traffic, self.metrics, check, self._numbers.__getitem__, self._left)
+
+    @property
+    def traffic(self) -> Traffic:
+        self._traffic.lost = self._links.lost
+        self._traffic.duplicates = self._duplicates + sum(node.duplicates for node in self._up.values())
+        return self._traffic
+
+    async def start(self, number: int, signer: Identity, log: Log, on_record: Hear) -> Member:
+        if number in self._up:
+            raise ValueError(f"node {number} is up already")
+        report = partial(self._report, number)
+        host = MemoryHost(number, signer, self._links, self._traffic, report)
+        node = Gossiper(host, self._around, signer, log, on_record, report)
+        self._up[number] = node
+        self._numbers[host.get_id()] = number
+        await self._nursery.start(node.live)
+        self._dialling.joined(node)
+        return node
+
+    def partition(self, groups: Sequence[Collection[int]]) -> None:
+        self._links.partition(groups)
+        self._dialling.cut()
+
+    def heal(self) -> None:
+        self._links.partition([])
+
+    def _left(self, node: Gossiper) -> None:
+        self._duplicates += node.duplicates
+        self._dialling.left(node)
+        del self._up[node.host.number]
+
+    def _report(self, number: int, what: str, why: str) -> None:
+        self.troubles.append((number, what, why))
+
+
+@contextmanager
+def _remembering() -> Iterator[None]:
+    """Remember what was verified and read; what was refused is looked at each time."""
+    verify: Any = lru_cache(REMEMBERED)(crypto_sign_open)
+    changed: Sequence[tuple[Any, str, Any]] = [
+        (records, "crypto_sign_open", verify),
+        (flood, "crypto_sign_open", verify),
+        (mesh, "parse", lru_cache(REMEMBERED)(records.parse)),
+        (pubsub_records, "consume_envelope", lru_cache(REMEMBERED)(consume_envelope)),
+    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in changed]
+    try:
+        for place, name, value in changed:
+            setattr(place, name, value)
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
