@@ -35,17 +35,11 @@ LARGEST: Final = 30.0  # deviations that count: a step into disaster says little
 
 @dataclass(frozen=True)
 class Step:
-    """An experiment: all values before and after, the improvement in deviations of one trial, and its variance."""
+    """An experiment: knob -> (old value, new value), the improvement in deviations of one trial, and its variance."""
 
-    old: Mapping[str, Scalar]
-    new: Mapping[str, Scalar]
+    moved: Mapping[str, tuple[Scalar, Scalar]]
     improvement: float
     variance: float
-
-    @property
-    def moved(self) -> list[str]:
-        """The knobs that it changed."""
-        return [name for name, value in self.new.items() if value != self.old[name]]
 
 
 def places(knob: Knob) -> int:
@@ -116,9 +110,8 @@ def _corrected(
 
     design = np.zeros((len(steps), len(drawn)))
     for row, step in enumerate(steps):
-        for name in step.moved:
-            old, new = place(knobs[name], step.old[name]), place(knobs[name], step.new[name])
-            design[row, columns[name]] = parts[name][new] - parts[name][old]
+        for name, (old, new) in step.moved.items():
+            design[row, columns[name]] = parts[name][place(knobs[name], new)] - parts[name][place(knobs[name], old)]
     variances = np.array([step.variance for step in steps])
     wrong = np.array([step.improvement for step in steps])[:, None] - design @ drawn - luck
     corrected: Array = drawn + design.T @ np.linalg.solve(design @ design.T + np.diag(variances), wrong)
@@ -142,10 +135,9 @@ def _scales(knobs: Mapping[str, Knob], device_class: str, steps: Sequence[Step])
     """How much each knob is thought to matter, in deviations."""
     seen: dict[str, list[float]] = {name: [] for name in knobs}
     for step in steps:
-        moved = step.moved
-        for name in moved:
+        for name in step.moved:
             # a step is the difference of two heights, and shared by what moved
-            seen[name].append(min(abs(step.improvement), LARGEST) ** 2 / len(moved) / 2)
+            seen[name].append(min(abs(step.improvement), LARGEST) ** 2 / len(step.moved) / 2)
     return {
         name: math.sqrt(
             (HELD * FIRST_SCALE**2 * knob.weight(device_class) + math.fsum(seen[name])) / (HELD + len(seen[name]))

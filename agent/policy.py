@@ -26,7 +26,7 @@ from typing import Final, TypeAlias
 from agent.claims import Claim
 from agent.discoveries import BELIEVED, Discovery
 from agent.entries import Hypothesis, Insight
-from agent.evidence import Experiment, claim_of
+from agent.evidence import Experiment, Moment, claim_of
 from agent.hypotheses import Idea, takeable
 from agent.insights import RULE, findings
 from agent.judge import ERROR, MAX_SEEDS
@@ -210,7 +210,10 @@ def unread(notebook: Notebook) -> list[Experiment]:
     """The results that are newer than the last insight or hypothesis by rule of anybody whom this node believes."""
     told: list[Told] = [t for t in notebook.insights() if t.insight.proposer == RULE]
     told += [t for t in notebook.hypotheses() if t.hypothesis.proposer == RULE]
-    believed = [t.moment for t in told if t.author == notebook.me or notebook.credibility(t.author) >= BELIEVED]
+    latest: dict[bytes, Moment] = {}
+    for one in told:
+        latest[one.author] = max(one.moment, latest.get(one.author, one.moment))
+    believed = [m for author, m in latest.items() if author == notebook.me or notebook.credibility(author) >= BELIEVED]
     last = max(believed, default=(0, b""))
     return notebook.experiments_after(last)
 

@@ -27,8 +27,9 @@ from agent.strategy import drought
 from bench.figures import figure
 from gossip.record import Record
 from node.simulation.liars import KINDS, Colluder, Denier, Exaggerator, Liar, make_liars
+from node.simulation.modelled import modelled_world
 from node.simulation.node import Node, identity, make_result
-from node.simulation.persistence import longest_gap, most_near, repeats
+from node.simulation.persistence import longest_gap, most_near, repeats, shifts
 from node.simulation.swarm import ACTIVITIES, Swarm, make_swarm
 from node.simulation.virtual import START_MS
 from node.simulation.world import surface_world
@@ -40,8 +41,9 @@ RIPE: Final = 10.0  # minutes that a discovery has to be confirmed and spread
 SAMPLES: Final = 6
 NUMBERS_APART: Final = 100
 MIXED: Final[Sequence[type[Liar]]] = (Liar, Exaggerator, Colluder, Colluder, Colluder, Denier, Denier)
+MIX: Final = "all kinds mixed"
 DRAWS: Final = 200
-NIGHT_SECONDS: Final = 15.0
+NIGHTS: Final = (1, 4)  # nodes
 
 
 def swarms(nodes: int, minutes: float, seeds: int) -> None:
@@ -145,11 +147,12 @@ def _true_gain(swarm: Swarm, test: Experiment) -> float:
     return swarm.world.gain(test.parent, test.candidate)
 
 
-def liars(nodes: int, minutes: float, seeds: int) -> None:
+def liars(nodes: int, minutes: float, seeds: int, chosen: Sequence[str]) -> None:
     """30 % of the nodes lie, in several ways."""
     lying = round(0.3 * nodes)
-    crews = {"all kinds mixed": list(MIXED[:lying])} | {name: [kind] * lying for name, kind in KINDS.items()}
-    for name, crew in crews.items():
+    crews = {MIX: list(MIXED[:lying])} | {name: [kind] * lying for name, kind in KINDS.items()}
+    for name in chosen:
+        crew = crews[name]
         figures: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(seeds):
             world = surface_world()
@@ -167,6 +170,12 @@ def liars(nodes: int, minutes: float, seeds: int) -> None:
             figures["false changes adopted by honest nodes", ""].append(sum(bool(t.result.replicates) for t in false))
             gained = [node.notebook.credibility(crook.author) for node in honest for crook in crooks]
             kept_credit = [n.notebook.credibility(o.author) for n in honest for o in honest if n is not o]
+            by_liar = [statistics.median(n.notebook.credibility(c.author) for n in honest) for c in crooks]
+            by_honest = [
+                statistics.median(n.notebook.credibility(o.author) for n in honest if n is not o) for o in honest
+            ]
+            figures["credibility of the liar who stands best, over honest nodes", ""].append(max(by_liar))
+            figures["credibility of the honest node that stands worst, over the others", ""].append(min(by_honest))
             figures["credibility of liars at honest nodes: median", ""].append(statistics.median(gained))
             figures["credibility of liars at honest nodes: greatest", ""].append(max(gained))
             figures["credibility of honest nodes at honest nodes: median", ""].append(statistics.median(kept_credit))
@@ -200,18 +209,17 @@ def devices() -> None:
             print(f"{name}: {knob} in {share:.1%} of the ideas before, in {then:.1%} after")
 
 
-def night(hours: float) -> None:
-    """Repeats and stalls in a night of short trials, alone and in a small swarm."""
-    for nodes in (1, 4):
-        world = surface_world(seconds=NIGHT_SECONDS)
+def night(hours: float, sizes: Sequence[int]) -> None:
+    """Repeats and stalls in a night on the surface that was fitted to trials of `story-cpu`, alone and in swarms."""
+    for nodes in sizes:
+        world = modelled_world(load_task("story-cpu"))
         swarm = Swarm(world, [Node(world, identity(1 + number), 1 + number) for number in range(nodes)])
         began = time.process_time()
         swarm.run(60 * hours)
-        print(
-            f"{nodes} nodes, {hours:g} hours of {NIGHT_SECONDS:g} s trials ({time.process_time() - began:.0f} s here)"
-        )
+        spent = time.process_time() - began
+        print(f"{nodes} nodes, {hours:g} hours of {world.seconds:g} s trials ({spent:.0f} s here)", flush=True)
         for line in nights_figures(swarm):
-            print(f"{nodes} nodes: {line}")
+            print(f"{nodes} nodes: {line}", flush=True)
 
 
 def nights_figures(swarm: Swarm) -> list[str]:
@@ -228,6 +236,8 @@ def nights_figures(swarm: Swarm) -> list[str]:
         figure("longest time without a trial", "s", [longest_gap(swarm, node) for node in nodes]),
         figure("true improvement", "%", [100 * gain for gain in gains]),
         "explorations by strategy: " + ", ".join(f"{kind} {many}" for kind, many in kinds.most_common() if many),
+        figure("changes of strategy, of a node", "", [len(shifts(swarm, node)) for node in nodes]),
+        figure("of them without a reason", "", [shifts(swarm, node).count("") for node in nodes]),
         figure("explorations since the last improvement", "", [drought(node.notebook).explorations for node in nodes]),
     ]
 
@@ -275,15 +285,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--hours", type=float, default=8)
+    parser.add_argument("--nights", type=int, nargs="+", default=NIGHTS, metavar="NODES", help="sizes of swarms")
+    parser.add_argument("--crew", choices=[MIX, *KINDS], action="append", help="of liars, repeatable; all by default")
     chosen = parser.parse_args()
     if "swarm" in chosen.parts:
         swarms(chosen.nodes, chosen.minutes, chosen.seeds)
     if "liars" in chosen.parts:
-        liars(chosen.nodes, chosen.minutes, chosen.seeds)
+        liars(chosen.nodes, chosen.minutes, chosen.seeds, chosen.crew or [MIX, *KINDS])
     if "devices" in chosen.parts:
         devices()
     if "night" in chosen.parts:
-        night(chosen.hours)
+        night(chosen.hours, chosen.nights)
 
 
 if __name__ == "__main__":

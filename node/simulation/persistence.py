@@ -1,8 +1,10 @@
 """Whether a simulated node repeats itself or stands still."""
 
 from collections import Counter
+from itertools import pairwise
 
 from agent.cells import near_class
+from agent.strategy import CLIMB
 from node.simulation.node import Node
 from node.simulation.swarm import Swarm
 
@@ -26,3 +28,13 @@ def longest_gap(swarm: Swarm, node: Node) -> float:
     ends = [0.0, *(end for _, end in spans)]
     starts = [*(start for start, _ in spans), swarm.now]
     return max(start - end for end, start in zip(ends, starts, strict=True))
+
+
+def shifts(swarm: Swarm, node: Node) -> list[str]:
+    """The reason of each change of a node's strategy, empty where none was given; the start is no change."""
+    explored = [did for did in swarm.done if did.node is node and did.strategy]
+    return [
+        after.reason or ("the best recipe moved" if after.strategy == CLIMB.kind else "")
+        for before, after in pairwise(explored)
+        if before.strategy != after.strategy
+    ]

@@ -45,7 +45,10 @@ Spans: TypeAlias = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Done:
-    """One thing that a node did. start, seconds: virtual; trials: whether it ran any; strategy: of an exploration."""
+    """One thing that a node did.
+
+    start, seconds: virtual; trials: whether it ran any; strategy, reason: of an exploration, and why it is that one.
+    """
 
     node: Node
     activity: str
@@ -53,6 +56,7 @@ class Done:
     seconds: float
     trials: bool
     strategy: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -192,10 +196,11 @@ class Swarm:
             claims[record.author] = Claim(record.author, said.claim, said.expires_ms, said.hypothesis)
 
     def _note(self, node: Node, step: Step) -> None:
-        strategy = step.decision.strategy.kind if isinstance(step.decision, Explore) else ""
+        strategy = step.decision.strategy if isinstance(step.decision, Explore) else None
         trials = any(isinstance(entry, Result | Calibration) for entry in step.entries)
         activity = ACTIVITIES[type(step.decision)]
-        self.done.append(Done(node, activity, trio.current_time(), step.seconds, trials, strategy))
+        kind, reason = (strategy.kind, strategy.reason) if strategy else ("", "")
+        self.done.append(Done(node, activity, trio.current_time(), step.seconds, trials, kind, reason))
 
     def _now_ms(self) -> int:
         return self.start_ms + int(trio.current_time() * 1000)

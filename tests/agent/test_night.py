@@ -5,7 +5,7 @@ import pytest
 from agent.notebook import NEAR_TRIES
 from agent.strategy import TURNS
 from node.simulation.node import Node, identity
-from node.simulation.persistence import longest_gap, most_near, repeats
+from node.simulation.persistence import longest_gap, most_near, repeats, shifts
 from node.simulation.swarm import Swarm
 from node.simulation.world import surface_world
 
@@ -35,3 +35,9 @@ def test_there_is_always_a_trial_running(night: Swarm) -> None:
 
 def test_a_plateau_is_noticed_and_other_strategies_have_their_turn(night: Swarm) -> None:
     assert len(set(TURNS) & {did.strategy for did in night.done}) > 1
+
+
+def test_each_change_of_strategy_has_its_reason(night: Swarm) -> None:
+    (reasons,) = [shifts(night, node) for node in night.nodes]
+    assert len(reasons) > 1
+    assert all(reasons)

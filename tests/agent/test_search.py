@@ -276,8 +276,8 @@ def gains(name: str, steps: list[Step]) -> list[float]:
 
 
 def step(improvement: float, variance: float = 2.0, **change: Scalar) -> Step:
-    old = {knob.name: knob.default for knob in KNOBS}
-    return Step(old, old | change, improvement, variance)
+    defaults = {knob.name: knob.default for knob in KNOBS}
+    return Step({name: (defaults[name], value) for name, value in change.items()}, improvement, variance)
 
 
 def test_draws_gather_where_values_were_good() -> None:
