@@ -1,4 +1,4 @@
-"""Who checks form and signature of the records of a history: threads for a few, processes for many.
+"""Who checks form, signature and body of the records of a history: threads for a few, processes for many.
 
 Python's lock leaves threads little more than one core for it. So while much comes, processes (gossip/checking.py) get
 raw bytes and give verdicts; they end when nothing came for a while. What kills one of them costs the batch that it had,
@@ -18,15 +18,15 @@ import msgspec
 import trio
 
 from gossip import checking
-from gossip.checking import LENGTH_BYTES, Verdict, error_of, framed, look
+from gossip.checking import LENGTH_BYTES, Check, Verdict, error_of, framed, look, name_of
 from gossip.frames import ConversationError
 from gossip.record import RecordError
 
 COMMAND: Final = (sys.executable, "-P", "-m", checking.__name__)
 ROOT: Final = str(Path(__file__).parents[1])
 THREADS: Final = 2  # most of the work that is signatures is done without Python's lock
-PROCESSES: Final = 3  # what the node's own process does with a record takes a third of the time of checking it
-MANY: Final = 2000  # records, which take threads about as long as a process takes to start
+PROCESSES: Final = 2  # with two, reading and storing in the node's own process takes as long as checking
+MANY: Final = 1000  # records, which take threads about as long as a process takes to start
 IDLE_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
 CHUNK_BYTES: Final = 64 * 1024
@@ -48,10 +48,13 @@ class _Batch:
 class Checkers:
     """Checks batches. Processes are used while `run` runs; at most `processes`, by default one for each other core.
 
-    pids: of the processes that are there just now.
+    check: the node's own, of a body; processes are used only if it can be imported by its name. pids: of the processes
+    that are there just now.
     """
 
-    def __init__(self, processes: int | None = None) -> None:
+    def __init__(self, check: Check, processes: int | None = None) -> None:
+        self._check = check
+        self._name = name_of(check)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._most = max(1, min(PROCESSES, cores - 1)) if processes is None else processes
         self.pids: set[int] = set()
@@ -64,12 +67,12 @@ class Checkers:
         """Of each record's bytes, why it is refused, if it is. Raises ChecksLost."""
         self._note(len(raws))
         if self._batches is None:
-            return await _in_threads(raws)
+            return await _in_threads(raws, self._check)
         batch = _Batch(raws)
         try:
             await self._batches.send(batch)
         except trio.BrokenResourceError:  # they have just ended
-            return await _in_threads(raws)
+            return await _in_threads(raws, self._check)
         await batch.done.wait()
         if batch.verdicts is None:
             raise ChecksLost("a process that checks records ended before it had checked what it was given")
@@ -81,29 +84,30 @@ class Checkers:
             self._lately = 0
         self._last = now
         self._lately += count
-        if self._lately >= MANY:
+        if self._lately >= MANY and self._name:
             self._many.set()
 
     async def run(self) -> None:
         """Hold processes while many records come. Runs until cancelled; raises ChecksLost."""
         while True:
             await self._many.wait()
+            assert self._name is not None
             self._batches, batches = trio.open_memory_channel[_Batch](0)
             try:
                 with batches:
                     async with trio.open_nursery() as nursery:
                         for _ in range(self._most):
-                            nursery.start_soon(_work, batches, self.pids)
+                            nursery.start_soon(_work, self._name, batches, self.pids)
             finally:
                 self._batches = None
                 self._many = trio.Event()
                 self._lately = 0
 
 
-async def _work(batches: trio.MemoryReceiveChannel[_Batch], pids: set[int]) -> None:
+async def _work(check: str, batches: trio.MemoryReceiveChannel[_Batch], pids: set[int]) -> None:
     """One process, until nothing came for IDLE_SECONDS."""
     process = await trio.lowlevel.open_process(
-        COMMAND,
+        [*COMMAND, check],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": ROOT},
@@ -149,11 +153,11 @@ async def _ask(process: trio.Process, raws: Sequence[bytes]) -> list[Verdict]:
     return verdicts
 
 
-async def _in_threads(raws: Sequence[bytes]) -> list[RecordError | None]:
+async def _in_threads(raws: Sequence[bytes], check: Check) -> list[RecordError | None]:
     found: list[RecordError | None] = [None] * len(raws)
 
     async def part(first: int) -> None:
-        verdicts = await trio.to_thread.run_sync(partial(look, raws[first::THREADS]))
+        verdicts = await trio.to_thread.run_sync(partial(look, raws[first::THREADS], check))
         found[first::THREADS] = map(error_of, verdicts)
 
     async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import trio
 
 from gossip.checkers import Checkers
+from gossip.checking import BodyRefused, check_body
 from gossip.events import Contradicted, Event, RecordArrived
 from gossip.items import Items
 from gossip.log import Log, LogBlocked
@@ -21,7 +22,6 @@ from gossip.metrics import Metrics
 from gossip.quota import Quota
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, outline, parse, verify
 from gossip.storage import Storage
-from gossip.supervise import reason_of
 
 MAX_REMEMBERED: Final = 100_000
 MAX_EVENTS_WAITING: Final = 5_000
@@ -92,7 +92,7 @@ class Intake:
     ) -> None:
         self.storage = Storage(log, put)
         self.archive = archive
-        self.checkers = Checkers()
+        self.checkers = Checkers(check)
         self._log = log
         self._check = check
         self.clock = clock
@@ -136,11 +136,9 @@ class Intake:
     def check_body(self, record: Record) -> None:
         """Raise Refused for a body that the node's own check does not accept."""
         try:
-            self._check(record)
-        except RecordError as error:
+            check_body(record, self._check)
+        except BodyRefused as error:
             raise Refused(record, str(error)) from error
-        except Exception as error:
-            raise Refused(record, f"the node's check failed ({reason_of(error)})") from error
 
     async def store(self, arrivals: Sequence[tuple[Record, str]], via: Literal["gossip", "sync"]) -> list[Record]:
         """Append what fits its author's quota to the log and tell the node what was new. Raises LogDamaged.
@@ -193,13 +191,11 @@ class Intake:
         looked = await self.storage.read(partial(self._look, raws))
         sifted = Sifted(looked.known, looked.refused)
         errors = await self.checkers.check([record.raw for record in looked.new])
-        sound = []
         for record, error in zip(looked.new, errors, strict=True):
             if error is None:
-                sound.append(record)
+                sifted.good.append(record)
             else:
-                sifted.refused.append(error)
-        await trio.to_thread.run_sync(self._read_bodies, sound, sifted)
+                sifted.refused.append(Refused(record, str(error)) if isinstance(error, BodyRefused) else error)
         for error in sifted.refused:
             self._metrics.reject("limit" if isinstance(error, OverQuota) else error)
             if isinstance(error, Refused):
@@ -268,11 +264,3 @@ class Intake:
             except RecordError as error:
                 looked.refused.append(error)
         return looked
-
-    def _read_bodies(self, records: Sequence[Record], sifted: Sifted) -> None:
-        for record in records:
-            try:
-                self.check_body(record)
-                sifted.good.append(record)
-            except RecordError as error:
-                sifted.refused.append(error)

@@ -8,8 +8,10 @@ import pytest
 import trio
 import trio.testing
 
+from agent.entries import check
 from gossip import checkers as module
 from gossip.checkers import Checkers, ChecksLost
+from gossip.checking import BodyRefused
 from gossip.identity import new_identity
 from gossip.record import BadField, BadSignature, NotCanonical, TooLarge
 from tests.gossip.nodes import record
@@ -22,6 +24,7 @@ BATCH = [
     GOOD + b"\0",
     bytes(70_000),
     b"\x97" + bytes(7),
+    record(AUTHOR, "profile").raw,
     record(AUTHOR).raw,
 ]
 
@@ -40,7 +43,7 @@ async def started(checkers: Checkers, nursery: trio.Nursery, monkeypatch: pytest
 
 
 async def test_processes_say_what_threads_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkers = Checkers(2)
+    checkers = Checkers(check, 2)
     by_threads = await checkers.check(BATCH)
     assert [type(error) for error in by_threads] == [
         type(None),
@@ -48,6 +51,7 @@ async def test_processes_say_what_threads_say(monkeypatch: pytest.MonkeyPatch) -
         NotCanonical,
         TooLarge,
         BadField,
+        BodyRefused,
         type(None),
     ]
     async with trio.open_nursery() as nursery:
@@ -58,7 +62,7 @@ async def test_processes_say_what_threads_say(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_few_records_start_no_process() -> None:
-    checkers = Checkers(2)
+    checkers = Checkers(check, 2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(checkers.run)
         await checkers.check(BATCH)
@@ -67,8 +71,19 @@ async def test_a_few_records_start_no_process() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_check_that_no_other_process_can_import_is_left_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 2)
+    checkers = Checkers(lambda new: None, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(checkers.run)
+        assert await checkers.check([GOOD, GOOD]) == [None, None]
+        await trio.testing.wait_all_tasks_blocked()
+        assert not checkers.pids
+        nursery.cancel_scope.cancel()
+
+
 async def test_processes_end_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkers = Checkers(2)
+    checkers = Checkers(check, 2)
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.3)
     async with trio.open_nursery() as nursery:
         await started(checkers, nursery, monkeypatch)
@@ -81,7 +96,7 @@ async def test_processes_end_when_nothing_comes(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_process_that_dies_costs_its_batch_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkers = Checkers(2)
+    checkers = Checkers(check, 2)
     ended: list[type[BaseException]] = []
 
     async def run() -> None:
