@@ -5,6 +5,8 @@
 # make fuzz    set up and look for input that breaks a decoder, for a minute (make fuzz ARGS=600 for ten)
 # make check   linters, types, layering
 # make docs    write docs/cli.md from the commands, and build the pages into build/site, links checked
+# make simulate  run the scenarios of configs/simulations in full, and write docs/scaling.md's section and its plots
+#              (a coffee break for each; make simulate ARGS="night liars" for some)
 # make bench   measure the figures of docs/benchmarks.md and compare them with bench/baseline.json (forty minutes;
 #              make bench ARGS="records sync" for some, ARGS=--save-baseline to keep them)
 
@@ -13,7 +15,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: join swarm setup test soak fuzz check docs bench clean
+.PHONY: join swarm setup test soak fuzz check docs bench simulate clean
 
 join: setup
 	@exec $(BIN)/arnode join $(ARGS)
@@ -57,6 +59,9 @@ docs: $(VENV)/.arnode
 
 bench: $(VENV)/.arnode-dev
 	@$(BIN)/python -m bench $(ARGS)
+
+simulate: $(VENV)/.arnode-dev
+	$(BIN)/python -m scripts.simulations $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

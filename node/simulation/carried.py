@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
+from gossip.record import Record
+from node.simulation.cast import Flooder
+from node.simulation.flooding.overlay import Floats
 from node.simulation.swarm import Spans, Swarm
 
 GRACE_SECONDS: Final = 60.0  # in which a record may be under way at the end, where nobody is quiet
@@ -21,9 +24,12 @@ class Carried:
     delays: Sequence[float]
 
 
-def carried(swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float) -> Carried:
+def carried(
+    swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float, history: Sequence[Record] = ()
+) -> Carried:
     """Look at logs and traffic after a run. trusted: the nodes whose records, and whose logs, are looked at; grace:
-    seconds before the end from which on a record, or a node that came up, may be unfinished.
+    seconds before the end from which on a record, or a node that came up, may be unfinished; history: records from
+    before the start, which all should have.
     """
     traffic = swarm.traffic
     by_gossip = [not synced for synced in traffic.by_sync]
@@ -38,28 +44,42 @@ def carried(swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: 
             strict=True,
         )
         if _was_up(up[receiver], traffic.published[record], seconds)
+        and not _healed(swarm, traffic.published[record], seconds)
     )
     hops = list(compress(traffic.hops, live))
-    figures: dict[str, float] = {"records": len(swarm.records), **_missing(swarm, up, trusted, grace)}
+    figures: dict[str, float] = {"records": len(swarm.records), **_missing(swarm, up, trusted, grace, history)}
     if delays:
         figures |= {"p50_seconds": quantile(delays, 0.5), "p99_seconds": quantile(delays, 0.99)}
     if hops:
         figures |= {"hops_mean": statistics.fmean(hops), "hops_max": max(hops)}
     if len(traffic.record):
         figures["redundancy"] = 1 + traffic.duplicates / len(traffic.record)
+    if flooders := {number for number, node in enumerate(swarm.nodes) if isinstance(node, Flooder)}:
+        figures["flood_share"] = _flood_share(swarm, flooders, trusted)
     seconds_up = [sum(max(0.0, min(end, swarm.now) - start) for start, end in spans) for spans in up]
     sent = [8 * traffic.sent(number) / 1000 for number in range(len(up))]
     figures["kilobits"] = sum(sent) / max(sum(seconds_up), 1.0)
     return Carried(figures, [quantile(delays, n / QUANTILES) for n in range(QUANTILES + 1)] if delays else [])
 
 
-def quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float] | Floats, share: float) -> float:
     """The value that so large a share does not exceed."""
-    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
+    return float(ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))])
 
 
 def _publishers(swarm: Swarm) -> list[int]:
     return [swarm.traffic.publisher[record] for record in swarm.traffic.record]
+
+
+def _flood_share(swarm: Swarm, flooders: Collection[int], trusted: Collection[int]) -> float:
+    """What came of the flood by gossip, of what everybody would have if it all did."""
+    traffic = swarm.traffic
+    said = sum(publisher in flooders for publisher in traffic.publisher)
+    came = sum(
+        traffic.publisher[record] in flooders and receiver in trusted and not synced
+        for record, receiver, synced in zip(traffic.record, traffic.receiver, traffic.by_sync, strict=True)
+    )
+    return came / max(1, said * len(trusted))
 
 
 def _was_up(spans: Spans, published: float, seconds: float) -> bool:
@@ -67,12 +87,20 @@ def _was_up(spans: Spans, published: float, seconds: float) -> bool:
     return any(start <= published and published + seconds <= end for start, end in spans)
 
 
-def _missing(swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float) -> dict[str, float]:
+def _healed(swarm: Swarm, published: float, seconds: float) -> bool:
+    """Whether a cut ended on the way: then that is what the record waited for."""
+    return any(published < cut.end <= published + seconds for cut in swarm.cuts)
+
+
+def _missing(
+    swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float, history: Sequence[Record]
+) -> dict[str, float]:
     """How many records live nodes lack, over all of them; and how many records no live node has."""
     last = swarm.now - grace
     authors = {swarm.nodes[number].author for number in trusted}
     last_ms = swarm.start_ms + int(1000 * last)
     ids = [record.id for record in swarm.records if record.time_ms <= last_ms and record.author in authors]
+    ids += [record.id for record in history]
     live = [
         swarm.logs[number]
         for number, spans in enumerate(up)

@@ -34,6 +34,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "redundancy": Figure("copies of a record that come to a node"),
     "kilobits": Figure("what a node sends: mean", "kbit/s"),
     "catch_up_seconds": Figure("until a late joiner has all that was there: the slowest", "s"),
+    "healing_seconds": Figure("after a cut, until everybody has everything", "s"),
     "experiments": Figure("experiments of honest nodes"),
     "discoveries": Figure("discoveries of honest nodes"),
     "confirmed": Figure("discoveries that were confirmed"),
@@ -48,7 +49,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "adoption_minutes": Figure("until a true discovery has reached half of the nodes: median", "min"),
     "liar_credit": Figure("how far honest nodes believe those who lie: mean"),
     "honest_credit": Figure("how far honest nodes believe each other: mean"),
-    "flood_share": Figure("of a flooder's records that an honest node stores: mean"),
+    "flood_share": Figure("of a flooder's records that gossip brings to an honest node"),
 }
 
 

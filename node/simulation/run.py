@@ -3,31 +3,34 @@
 import hashlib
 import math
 import random
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from agent.entries import check
 from agent.notebook import Notebook
 from gossip.log import Log
+from gossip.record import Record
 from node.simulation.carried import GRACE_SECONDS, carried
 from node.simulation.cast import Flooder, Reporter, is_crooked, made_up_records
 from node.simulation.figures import research_figures
 from node.simulation.liars import KINDS, make_liars
+from node.simulation.model import play_model
 from node.simulation.modelled import modelled_world
 from node.simulation.network import open_ideal
 from node.simulation.node import Node, identity
 from node.simulation.scenario import Group, Property, Scenario, ScenarioError
+from node.simulation.series import research_series
+from node.simulation.shared import read_once
 from node.simulation.spread import spread_of
-from node.simulation.swarm import ACTIVITIES, IN_MEMORY, Cut, OpenNetwork, Spans, Swarm
+from node.simulation.swarm import IN_MEMORY, Cut, OpenNetwork, Spans, Swarm
 from node.simulation.world import World, surface_world
 from trainer.errors import TrainerError
-from trainer.recipe import BASELINE
 from trainer.task import load_task
 
 NUMBERS_APART: Final = 100_000
-POINTS: Final = 120  # of a line over time
+LINE_SECONDS: Final = 0.008  # that a node's own line adds each way
 NOBODY: Final = bytes(32)
 
 
@@ -70,6 +73,9 @@ class Outcome:
 def play(scenario: Scenario, seed: int | None = None) -> Outcome:
     """Run a scenario, by default with its own seed. Raises ScenarioError for a world that there is not."""
     seed = scenario.seed if seed is None else seed
+    if scenario.network.kind == "model":
+        digest, figures, delays = play_model(scenario, seed)
+        return Outcome(scenario, seed, digest, figures, {"delays": delays})
     rng = random.Random(seed)
     world = _world(scenario)
     nodes = _nodes(scenario, world, seed)
@@ -87,29 +93,47 @@ def play(scenario: Scenario, seed: int | None = None) -> Outcome:
     early = made_up_records(world.task, scenario.history, before_ms=swarm.start_ms)
     for log, group in zip(swarm.logs, _groups_of(scenario), strict=True):
         log.append(early if group.joins == 0 else [])
-    swarm.run(scenario.minutes)
-    return _outcome(scenario, seed, swarm, up)
+    with read_once():
+        swarm.run(scenario.minutes)
+    return _outcome(scenario, seed, swarm, up, early)
 
 
-def _outcome(scenario: Scenario, seed: int, swarm: Swarm, up: Sequence[Spans]) -> Outcome:
+def _outcome(scenario: Scenario, seed: int, swarm: Swarm, up: Sequence[Spans], history: Sequence[Record]) -> Outcome:
     honest = [number for number, node in enumerate(swarm.nodes) if not is_crooked(node)]
-    by_network = carried(swarm, up, frozenset(honest), 60 * scenario.quiet or GRACE_SECONDS)
-    researchers = [node for node in swarm.nodes if not is_crooked(node) and not isinstance(node, Reporter)]
-    book = Notebook(swarm.world.task, NOBODY, researchers[0].device_class if researchers else "cpu")
-    for record in swarm.records if researchers else ():
-        book.add(record)
-    end_ms = swarm.start_ms + int(1000 * swarm.now)
-    spread = spread_of(swarm.world, book, [node.author for node in researchers], swarm.start_ms, end_ms)
+    by_network = carried(swarm, up, frozenset(honest), 60 * scenario.quiet or GRACE_SECONDS, history)
+    figures: dict[str, float] = {**by_network.figures, **_joining(scenario, swarm, up), **_healing(scenario, swarm)}
     series: dict[str, Any] = {"delays": by_network.delays}
+    researchers = [node for node in swarm.nodes if not is_crooked(node) and not isinstance(node, Reporter)]
     if researchers:
-        series |= {
-            "adoption": [vars(curve) for curve in spread.curves],
-            "roles": _roles(swarm, scenario.minutes),
-            "best": _best(swarm, book, [node.author for node in researchers], scenario.minutes),
-            "finders": _finders(swarm, book, researchers),
-        }
-    figures = by_network.figures | research_figures(swarm, book, spread)
+        book = Notebook(swarm.world.task, NOBODY, researchers[0].device_class)
+        for record in swarm.records:
+            book.add(record)
+        end_ms = swarm.start_ms + int(1000 * swarm.now)
+        spread = spread_of(swarm.world, book, [node.author for node in researchers], swarm.start_ms, end_ms)
+        figures |= research_figures(swarm, book, spread)
+        series |= research_series(swarm, book, spread, researchers, scenario.minutes)
     return Outcome(scenario, seed, _digest(swarm), figures, series)
+
+
+def _joining(scenario: Scenario, swarm: Swarm, up: Sequence[Spans]) -> dict[str, float]:
+    """How long those who came late took until they had what was there."""
+    late = [number for number, group in enumerate(_groups_of(scenario)) if group.joins > 0]
+    times = [swarm.caught_up.get(number, up[number][0][0]) - up[number][0][0] for number in late]
+    return {"catch_up_seconds": max(times)} if times else {}
+
+
+def _healing(scenario: Scenario, swarm: Swarm) -> dict[str, float]:
+    """How long after the last cut's end the last record came that was published before it."""
+    if not scenario.cuts:
+        return {}
+    end = max(60 * cut.end for cut in scenario.cuts)
+    traffic = swarm.traffic
+    arrivals = (
+        traffic.published[record] + seconds
+        for record, seconds in zip(traffic.record, traffic.seconds, strict=True)
+        if traffic.published[record] < end
+    )
+    return {"healing_seconds": max((moment - end for moment in arrivals), default=0.0)}
 
 
 def _digest(swarm: Swarm) -> str:
@@ -168,7 +192,7 @@ def _spans(scenario: Scenario, rng: random.Random) -> list[Spans]:
     net = scenario.network
     spans: list[Spans] = []
     for group in _groups_of(scenario):
-        start = 60 * (group.joins + rng.uniform(0, scenario.start if group.joins == 0 else 0))
+        start = 60 * (group.joins + rng.uniform(0, scenario.start))
         of_node: list[tuple[float, float]] = []
         while net.churn and (end := start + 60 * rng.expovariate(net.churn)) < 60 * scenario.minutes:
             of_node.append((start, end))
@@ -183,56 +207,13 @@ def _groups(share: float, size: int, rng: random.Random) -> list[frozenset[int]]
 
 
 def _network(scenario: Scenario, seed: int) -> OpenNetwork:
-    low, high = scenario.network.latency
-    return partial(open_ideal, (low + high) / 2)
+    net = scenario.network
+    if net.kind == "ideal":
+        return partial(open_ideal, net.latency)
+    from node.simulation.fabric import open_fabric  # the real router takes seconds to import
+    from node.simulation.links import MEGABIT, Access, Internet
 
-
-def _roles(swarm: Swarm, minutes: float) -> dict[str, list[float]]:
-    """Activity -> share of the nodes that were at it, at POINTS moments."""
-    moments = [60 * minutes * (n + 1) / POINTS for n in range(POINTS)]
-    counts: list[Counter[str]] = [Counter() for _ in moments]
-    for did in swarm.done:
-        first = math.ceil(did.start / (60 * minutes) * POINTS) - 1
-        last = math.floor((did.start + did.seconds) / (60 * minutes) * POINTS) - 1
-        for point in range(max(0, first), min(POINTS - 1, last) + 1):
-            counts[point][did.activity] += 1
-    lines: dict[str, list[float]] = {"minutes": [moment / 60 for moment in moments]}
-    return lines | {kind: [count[kind] / max(count.total(), 1) for count in counts] for kind in ACTIVITIES.values()}
-
-
-def _best(swarm: Swarm, book: Notebook, authors: Sequence[bytes], minutes: float) -> dict[str, list[float]]:
-    """The true value of the nodes' best recipes over time: least, median and greatest."""
-    truth = swarm.world.truth
-    changes = sorted(
-        (test.moment[0], author, truth(test.candidate)) for author in authors for test in book.keeps(author)
-    )
-    now = dict.fromkeys(authors, truth(BASELINE))
-    lines: dict[str, list[float]] = {"minutes": [], "least": [], "median": [], "greatest": []}
-    upcoming = 0
-    for point in range(POINTS + 1):
-        moment_ms = swarm.start_ms + 60_000 * minutes * point / POINTS
-        while upcoming < len(changes) and changes[upcoming][0] <= moment_ms:
-            now[changes[upcoming][1]] = changes[upcoming][2]
-            upcoming += 1
-        values = sorted(now.values())
-        for name, value in zip(
-            lines, (minutes * point / POINTS, values[0], values[len(values) // 2], values[-1]), strict=True
-        ):
-            lines[name].append(value)
-    return lines
-
-
-def _finders(swarm: Swarm, book: Notebook, researchers: Sequence[Node]) -> dict[str, dict[str, int]]:
-    """Device class -> what became of what its nodes found: kind -> how many."""
-    device = {node.author: node.device_class for node in researchers}
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for test in book.experiments():
-        if test.author in device:
-            found[device[test.author]]["experiments"] += 1
-    for one in book.discoveries():
-        if one.author in device:
-            found[device[one.author]]["discoveries"] += 1
-            found[device[one.author]]["confirmed"] += one.status == "confirmed"
-    for kind in device.values():
-        found[kind]["nodes"] = Counter(device.values())[kind]
-    return {kind: dict(counts) for kind, counts in sorted(found.items())}
+    internet = Internet(latency=net.latency, loss=net.loss)
+    if net.mbit is not None:
+        internet = replace(internet, access=(Access(net.mbit[0] * MEGABIT, net.mbit[1] * MEGABIT, LINE_SECONDS),))
+    return partial(open_fabric, internet, seed=seed, check=check)

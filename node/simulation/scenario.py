@@ -106,15 +106,16 @@ class Cut(_Table):
 class Net(_Table):
     """What carries the records.
 
-    kind: `ideal` brings everything to everybody in one hop, `router` is py-libp2p's GossipSub with our overrides.
-    latency: seconds of a link; loss: share of packets that are lost; mbit: megabits a second of each node's line;
-    churn: share of nodes that goes down each minute, for `away` minutes.
+    kind: `ideal` brings everything to everybody in one hop; `router` is py-libp2p's GossipSub with our overrides, on a
+    modelled internet; `model` is a model of it, for swarms in which only reporters are. latency: one way, seconds, of a
+    path in the middle; loss: share of packets that are lost; mbit: up and down, of every node's line, by default homes
+    and laboratories mixed; churn: share of nodes that goes down each minute, for `away` minutes.
     """
 
-    kind: Literal["ideal", "router"] = "ideal"
-    latency: Span = (0.05, 0.05)
+    kind: Literal["ideal", "router", "model"] = "ideal"
+    latency: float = Field(default=0.04, gt=0)
     loss: float = Field(default=0.0, ge=0, lt=1)
-    mbit: float | None = Field(default=None, gt=0)
+    mbit: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     churn: float = Field(default=0.0, ge=0, lt=1)
     away: float = Field(default=5.0, gt=0)
 
@@ -146,6 +147,8 @@ class Scenario(_Table):
                 raise ValueError(
                     f"a cut from {cut.start:g} to {cut.end:g} does not lie within {self.minutes:g} minutes"
                 )
+        if self.network.kind == "model" and {group.kind for group in self.nodes} != {"reporter"}:
+            raise ValueError("on the network's model there are reporters only")
         if self.quiet >= self.minutes:
             raise ValueError("nobody ever publishes: quiet must be less than minutes")
         return self

@@ -75,7 +75,7 @@ class Swarm:
     latency: of the network in seconds, unless one is given; up: when each node is up, by default from the start on, one
     node STARTS_APART after the other; cuts: in order of time; publish_until: seconds; logs: of the nodes, in their
     order, in memory and empty unless given. records: all that was published; done: what the nodes did, by its start;
-    traffic: what the network carried.
+    traffic: what the network carried; caught_up: by node, when the last record came that is older than its coming up.
     """
 
     world: World
@@ -91,6 +91,7 @@ class Swarm:
     done: list[Done] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
+    caught_up: dict[int, float] = field(default_factory=dict)
     now: float = 0.0
     _claims: dict[bytes, dict[bytes, Claim]] = field(default_factory=dict)
 
@@ -129,11 +130,14 @@ class Swarm:
                 if until():
                     time.cancel()
 
-            async with (self.network or partial(open_ideal, self.latency))() as network, trio.open_nursery() as nursery:
-                self.traffic = network.traffic
-                nursery.start_soon(self._cut, network)
-                for number, (node, up) in enumerate(zip(self.nodes, spans, strict=True)):
-                    nursery.start_soon(self._live, number, node, up, network, check)
+            async with (self.network or partial(open_ideal, self.latency))() as network:
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._cut, network)
+                        for number, (node, up) in enumerate(zip(self.nodes, spans, strict=True)):
+                            nursery.start_soon(self._live, number, node, up, network, check)
+                finally:
+                    self.traffic = network.traffic
         self.now = trio.current_time()
 
     async def _cut(self, network: SimulatedNetwork) -> None:
@@ -151,7 +155,7 @@ class Swarm:
             await trio.sleep_until(start)
             node.wake(record for _, record in log.since())
             self._claims[node.author] = {}
-            member = await network.start(number, node.signer, log, partial(self._hear, node))
+            member = await network.start(number, node.signer, log, partial(self._hear, number, self._now_ms()))
             with trio.move_on_at(end):
                 await self._research(node, log, member, check)
             await member.stop()
@@ -184,9 +188,12 @@ class Swarm:
     def _written(self, node: Node, stamps: Stamps, entry: entries.Entry) -> Record:
         return entries.write(node.signer, self.world.task.fingerprint, stamps.next(self._now_ms()), entry)
 
-    def _hear(self, node: Node, record: Record) -> None:
+    def _hear(self, number: int, since_ms: int, record: Record) -> None:
+        node = self.nodes[number]
         if record.kind != PRESENCE:
             node.hear(record)
+            if record.time_ms < since_ms:
+                self.caught_up[number] = trio.current_time()
             return
         said = entries.read(record)
         assert isinstance(said, Presence)
