@@ -4,9 +4,12 @@ The same outcome gives the same file, byte for byte.
 """
 
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
+from node.events import count
 from node.export.chart import COLOURS, UNDATED, canvas
 from node.simulation.run import Outcome
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES: Final = (8.0, 3.6)
+MOST_KNOBS: Final = 12
+DEVICE_COLOURS: Final = (COLOURS["own"], COLOURS["swarm"], COLOURS["limit"], "#9aa4ae")
 ROLE_COLOURS: Final = {"explore": "#2da44e", "replicate": "#0969da", "calibrate": "#bf8700", "synthesise": "#8250df"}
 
 
@@ -46,7 +51,7 @@ def _delays(axes: "Axes", delays: Any, outcome: Outcome) -> None:
         axes.annotate(f"{share} %: {value:.3g} s", (value, share), xytext=(8, -12), textcoords="offset points")
     axes.set_xlabel("seconds from publication")
     axes.set_ylabel("% of deliveries")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.1 * delays[-1])
     axes.set_ylim(0, 103)
 
 
@@ -99,21 +104,22 @@ def _best(axes: "Axes", lines: Any, outcome: Outcome) -> None:
     axes.legend(loc="upper right", frameon=False)
 
 
-def _finders(axes: "Axes", by_device: Mapping[str, Mapping[str, int]], outcome: Outcome) -> None:
-    kinds = ("experiments", "discoveries", "confirmed")
-    colours = ("#9aa4ae", COLOURS["swarm"], COLOURS["own"])
-    for offset, (kind, colour) in enumerate(zip(kinds, colours, strict=True)):
-        counts = [by_device[device].get(kind, 0) for device in by_device]
-        bars = axes.bar(
-            [index + 0.27 * (offset - 1) for index in range(len(counts))], counts, 0.25, color=colour, label=kind
-        )
-        axes.bar_label(bars, fontsize=8.5)
-    axes.set_xticks(range(len(by_device)), [f"{device}, {by_device[device]['nodes']} nodes" for device in by_device])
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylabel("how many, in all")
-    axes.grid(visible=False, axis="x")
-    axes.margins(y=0.15)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+def _finders(axes: "Axes", by_device: Mapping[str, Any], outcome: Outcome) -> None:
+    totals: Counter[str] = Counter()
+    for told in by_device.values():
+        totals.update(told["knobs"])
+    knobs = [knob for knob, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:MOST_KNOBS]]
+    left = [0] * len(knobs)
+    for (device, told), colour in zip(by_device.items(), cycle(DEVICE_COLOURS), strict=False):
+        counts = [told["knobs"].get(knob, 0) for knob in knobs]
+        words = f"{count(told['nodes'], 'node')}, {count(told['experiments'], 'experiment')}"
+        label = f"{device}: {words}, {count(told['discoveries'], 'discovery')} ({told['confirmed']} confirmed)"
+        axes.barh(knobs, counts, left=left, color=colour, label=label)
+        left = [before + more for before, more in zip(left, counts, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel("discoveries that set the knob")
+    axes.grid(visible=False, axis="y")
+    axes.legend(loc="lower right", frameon=False)
 
 
 def _long(outcome: Outcome) -> bool:

@@ -1,7 +1,7 @@
 """What plots show of the research: lines over time and counts, as plain data."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -61,17 +61,17 @@ def _best(swarm: Swarm, book: Notebook, authors: Sequence[bytes], minutes: float
     return lines
 
 
-def _finders(book: Notebook, researchers: Sequence[Node]) -> dict[str, dict[str, int]]:
-    """Device class -> what became of what its nodes found: kind -> how many."""
+def _finders(book: Notebook, researchers: Sequence[Node]) -> dict[str, dict[str, Any]]:
+    """Device class -> how many nodes, experiments, discoveries, confirmed ones, and which knobs these set how often."""
     device = {node.author: node.device_class for node in researchers}
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for test in book.experiments():
-        if test.author in device:
-            found[device[test.author]]["experiments"] += 1
-    for one in book.discoveries():
-        if one.author in device:
-            found[device[one.author]]["discoveries"] += 1
-            found[device[one.author]]["confirmed"] += one.status == "confirmed"
-    for kind in device.values():
-        found[kind]["nodes"] = Counter(device.values())[kind]
-    return {kind: dict(counts) for kind, counts in sorted(found.items())}
+    found: dict[str, dict[str, Any]] = {}
+    for kind in sorted(set(device.values())):
+        mine = [one for one in book.discoveries() if device.get(one.author) == kind]
+        found[kind] = {
+            "nodes": sum(other == kind for other in device.values()),
+            "experiments": sum(device.get(test.author) == kind for test in book.experiments()),
+            "discoveries": len(mine),
+            "confirmed": sum(one.status == "confirmed" for one in mine),
+            "knobs": dict(sorted(Counter(knob for one in mine for knob in one.new_values).items())),
+        }
+    return found

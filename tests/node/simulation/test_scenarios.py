@@ -62,7 +62,7 @@ def test_a_property_that_fails_is_shown_with_its_figure_and_the_exit_status_is_1
     assert "1 of 2 properties fail" in failed.stdout
     told = json.loads((tiny.parent / "out" / "tiny.json").read_text())
     assert [one["holds"] for one in told["properties"]] == [True, False]
-    assert (tiny.parent / "out" / "tiny-delays.svg").read_text().startswith("<?xml")
+    assert (tiny.parent / "out" / "tiny-best.svg").read_text().startswith("<?xml")
 
 
 @pytest.mark.parametrize(
