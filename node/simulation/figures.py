@@ -49,6 +49,10 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "adoption_minutes": Figure("until a true discovery has reached half of the nodes: median", "min"),
     "liar_credit": Figure("how far honest nodes believe those who lie: mean"),
     "honest_credit": Figure("how far honest nodes believe each other: mean"),
+    "dials": Figure("times that a stranger dialled"),
+    "strangers_in": Figure("dials of strangers that got in"),
+    "refused_share": Figure("of strangers' dials, turned away before a handshake"),
+    "members_in": Figure("of members' dials, got in"),
     "flood_share": Figure("of a flooder's records that gossip brings to an honest node"),
 }
 

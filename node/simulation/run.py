@@ -76,6 +76,11 @@ def play(scenario: Scenario, seed: int | None = None) -> Outcome:
     if scenario.network.kind == "model":
         digest, figures, delays = play_model(scenario, seed)
         return Outcome(scenario, seed, digest, figures, {"delays": delays})
+    if scenario.network.kind == "entrance":
+        from node.simulation.siege import Entrance  # libp2p takes seconds to import
+
+        digest, figures, delays = Entrance(scenario, seed).run()
+        return Outcome(scenario, seed, digest, figures, {"delays": delays})
     rng = random.Random(seed)
     world = _world(scenario)
     nodes = _nodes(scenario, world, seed)

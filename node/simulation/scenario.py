@@ -21,7 +21,7 @@ COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     "=": operator.eq,
 }
-NODE_KINDS: Final = ("honest", "reporter", "flooder", *KINDS)
+NODE_KINDS: Final = ("honest", "reporter", "flooder", "stranger", *KINDS)
 
 
 class ScenarioError(Exception):
@@ -107,12 +107,13 @@ class Net(_Table):
     """What carries the records.
 
     kind: `ideal` brings everything to everybody in one hop; `router` is py-libp2p's GossipSub with our overrides, on a
-    modelled internet; `model` is a model of it, for swarms in which only reporters are. latency: one way, seconds, of a
-    path in the middle; loss: share of packets that are lost; mbit: up and down, of every node's line, by default homes
-    and laboratories mixed; churn: share of nodes that goes down each minute, for `away` minutes.
+    modelled internet; `model` is a model of it, for swarms in which only reporters are; `entrance` is where a private
+    node is dialled, by members (reporters) and strangers. latency: one way, seconds, of a path in the middle; loss:
+    share of packets that are lost; mbit: up and down, of every node's line, by default homes and laboratories mixed;
+    churn: share of nodes that goes down each minute, for `away` minutes.
     """
 
-    kind: Literal["ideal", "router", "model"] = "ideal"
+    kind: Literal["ideal", "router", "model", "entrance"] = "ideal"
     latency: float = Field(default=0.04, gt=0)
     loss: float = Field(default=0.0, ge=0, lt=1)
     mbit: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
@@ -149,6 +150,9 @@ class Scenario(_Table):
                 )
         if self.network.kind == "model" and {group.kind for group in self.nodes} != {"reporter"}:
             raise ValueError("on the network's model there are reporters only")
+        kinds = {group.kind for group in self.nodes}
+        if (self.network.kind == "entrance") != ("stranger" in kinds):
+            raise ValueError("strangers dial an entrance: a network of that kind, and no other, has them")
         if self.quiet >= self.minutes:
             raise ValueError("nobody ever publishes: quiet must be less than minutes")
         return self
