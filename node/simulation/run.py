@@ -215,9 +215,11 @@ def _network(scenario: Scenario, seed: int) -> OpenNetwork:
     net = scenario.network
     if net.kind == "ideal":
         return partial(open_ideal, net.latency)
-    from node.simulation.fabric import open_fabric  # the real router takes seconds to import
+    from gossip import upstream  # the real router takes seconds to import
+    from node.simulation.fabric import open_fabric
     from node.simulation.links import MEGABIT, Access, Internet
 
+    upstream.install()
     internet = Internet(latency=net.latency, loss=net.loss)
     if net.mbit is not None:
         internet = replace(internet, access=(Access(net.mbit[0] * MEGABIT, net.mbit[1] * MEGABIT, LINE_SECONDS),))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from agent import notebook
+from agent.evidence import Moment
 
 REMEMBERED: Final = 200_000
 
@@ -18,14 +19,14 @@ REMEMBERED: Final = 200_000
 def read_once() -> Iterator[None]:
     """Have every notebook of this process read each record once, while the context lasts."""
     before: dict[str, Any] = {name: getattr(notebook, name) for name in ("read_if_known", "read_experiment")}
-    known: dict[bytes, Any] = {}
+    known: dict[Moment, Any] = {}
 
-    def read_experiment(task: Any, record: Any, result: Any) -> Any:
-        if record.id not in known:
+    def read_experiment(task: Any, moment: Any, author: bytes, entry: Any) -> Any:
+        if moment not in known:
             if len(known) >= REMEMBERED:
                 known.clear()
-            known[record.id] = before["read_experiment"](task, record, result)
-        return known[record.id]
+            known[moment] = before["read_experiment"](task, moment, author, entry)
+        return known[moment]
 
     try:
         vars(notebook).update(
