@@ -74,9 +74,12 @@ class Router(GossipSub):
 
     async def beat(self) -> None:
         """One heartbeat: mend the mesh, announce ids, forget what is old. Never waits for anything."""
-        if not self._mesh_is_whole() or self.mcache.msgs:
+        news = self.beats % ANNOUNCE_EVERY == 0 and any(self.mcache.history[:ANNOUNCE_EVERY])
+        if news or not self._mesh_is_whole():
             graft, prune = self.mesh_heartbeat()
             await self._emit_control_msgs(graft, prune, self.gossip_heartbeat())
+        self.beats += 1
+        if self.mcache.msgs:
             self.mcache.shift()
         if self.iwant_request_limits or self.ihave_message_limits or self.graft_flood_tracking:
             self._periodic_security_cleanup()
@@ -133,7 +136,6 @@ class Router(GossipSub):
         peers_to_prune: dict[ID, list[str]],
         peers_to_gossip: dict[ID, dict[str, list[bytes]]],
     ) -> None:
-        self.beats += 1
         for peer, topics in peers_to_prune.items():
             for topic in topics:
                 self._add_back_off(peer, topic, False)
@@ -144,7 +146,7 @@ class Router(GossipSub):
         queue = None if self.pubsub is None else self.pubsub.peer_queues.get(to_peer)
         packet = rpc_pb2.RPC(control=control_msg)
         simple = to_peer not in self._pending_control and packet.ByteSize() < CONTROL_BYTES
-        if queue is None or not simple or not queue.push(packet, priority=True):
+        if not simple or queue is None or not queue.push(packet, priority=True):
             await super().emit_control_message(control_msg, to_peer)
 
     async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import trio
 from libp2p.peer.envelope import consume_envelope
-from libp2p.peer.id import ID
 from libp2p.pubsub import utils as pubsub_records
 from nacl.bindings import crypto_sign_open
 
@@ -66,7 +65,7 @@ class Fabric:
         self._nursery = nursery
         self._traffic = Traffic()
         self._up: dict[int, Gossiper] = {}
-        self._numbers: dict[ID, int] = {}
+        self._numbers: dict[str, int] = {}
         self._duplicates = 0  # of nodes that have gone down
         self._around = Surroundings(self._traffic, self.metrics, check, self._numbers.__getitem__, self._left)
 
@@ -83,7 +82,7 @@ class Fabric:
         host = MemoryHost(number, signer, self._links, self._traffic, report)
         node = Gossiper(host, self._around, signer, log, on_record, report)
         self._up[number] = node
-        self._numbers[host.get_id()] = number
+        self._numbers[host.get_id().to_base58()] = number
         await self._nursery.start(node.live)
         self._dialling.joined(node)
         return node

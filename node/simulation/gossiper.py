@@ -41,12 +41,12 @@ OTHER_SWARM: Final = 1000.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What nodes of one network share. number_of: by peer id; left: called when a node has gone down."""
+    """What nodes of one network share. number_of: by peer id, as `12D3Koo…`; left: called when a node has gone down."""
 
     traffic: Traffic
     metrics: Metrics
     check: Callable[[Record], None]
-    number_of: Callable[[ID], int]
+    number_of: Callable[[str], int]
     left: Callable[["Gossiper"], None]
 
 
@@ -129,7 +129,7 @@ class Gossiper:
         self._around.metrics.count(event)
         match event:
             case RecordArrived(record, via, peer):
-                bringer = self._around.number_of(ID.from_base58(peer))
+                bringer = self._around.number_of(peer)
                 self._around.traffic.deliver(self.host.number, record, bringer, by_sync=via == "sync")
                 self._on_record(record)
             case PresenceArrived(record):

@@ -6,6 +6,7 @@ the same in every process, so that sets of them have one order. Nothing else of 
 order of a set of other things, nor on `id` or `hash`.
 """
 
+import gc
 import heapq
 import math
 import random
@@ -23,6 +24,7 @@ from trio._core import _run as scheduler
 
 START_MS: Final = 1_700_000_000_000
 TICKS_PER_SECOND: Final = 512  # what happens in one tick shares a turn of trio's loop; a power of two is exact
+GARBAGE: Final = (200_000, 20, 100)  # thousands of nodes are millions of objects, and few of them garbage in a cycle
 
 T = TypeVar("T")
 
@@ -162,6 +164,8 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
     ]
     before = [(place, name, getattr(place, name)) for place, name, _ in changed]
     _clocks.append(clock)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
     try:
         for place, name, value in changed:
             setattr(place, name, value)
@@ -170,6 +174,7 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
         for place, name, value in before:
             setattr(place, name, value)
         _clocks.clear()
+        gc.set_threshold(*thresholds)
         random.setstate(state)
 
 

@@ -110,6 +110,18 @@ async def test_an_id_is_announced_once_and_not_to_who_announced_it(made: Callabl
     assert announced(router, 12) == ids
 
 
+async def test_heartbeats_announce_an_id_once_to_each_peer_outside_the_mesh_and_then_forget_the_message() -> None:
+    router, pubsub, peers = members(Router, 9)
+    router.mesh[RECORDS] = set(peers[:4])
+    await router.beat()
+    said = rpc_pb2.Message(from_id=b"x", seqno=b"y", topicIDs=[RECORDS])
+    router.mcache.put(said)
+    for _ in range(12):
+        await router.beat()
+    assert [len(pubsub.peer_queues[peer]) for peer in peers] == [0] * 4 + [1] * 5
+    assert not router.mcache.msgs
+
+
 @pytest.mark.parametrize(("made", "reached"), [(bare_router, 2), (Router, 20)])
 def test_own_messages_go_to_every_peer_in_the_topic(made: Callable[[], GossipSub], reached: int) -> None:
     router, pubsub, peers = members(made)
