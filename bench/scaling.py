@@ -32,9 +32,9 @@ KEPT_DAYS: Final = 30.0  # node.config: `keep_days`
 KEPT: Final = 0.48  # bench.retention: part of older history that stays, 66 of 137 MB
 
 # ---- how a record spreads: bench.model at 10,000 nodes ----
-COPIES: Final = 2.9  # sent, and received, by each node for each record
-IDS: Final = 1.8  # announced by each node for each record, outside the mesh
-SPREAD_SECONDS: Final = 0.5  # until half of the nodes have it
+COPIES: Final = 3.0  # sent, and received, by each node for each record
+IDS: Final = 2.9  # announced by each node for each record, outside the mesh
+SPREAD_SECONDS: Final = 0.6  # until half of the nodes have it
 
 # ---- processor time in seconds ----
 QUIET_SECONDS: Final = 3.22e-3  # bench.gossip: of a delivery, 10 nodes that hear 4 records a second

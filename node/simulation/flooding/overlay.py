@@ -11,8 +11,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-DEGREE: Final = 8
-"""Connections of a node: what it looks for (`gossip.peers.WANTED_PEERS`), and what bench.gossip gives it."""
+DEGREE: Final = 10
+"""Connections of a node: it looks for 8 (`gossip.peers.WANTED_PEERS`), and others that look find it."""
 LEAST_SECONDS: Final = 0.01
 MOST_SECONDS: Final = 0.08
 
@@ -56,11 +56,14 @@ def overlay(nodes: int, pairs: Sequence[tuple[int, int]] | Ints, seconds: Sequen
 
 
 def random_overlay(nodes: int, rng: np.random.Generator, degree: int = DEGREE) -> Overlay:
-    """A connected graph of `degree` / 2 random rings, so of that degree but for edges that two rings share; latencies
-    are uniform from LEAST_SECONDS to MOST_SECONDS.
-    """
+    """A connected random graph; latencies are uniform from LEAST_SECONDS to MOST_SECONDS."""
+    pairs = random_pairs(nodes, rng, degree)
+    return overlay(nodes, pairs, rng.uniform(LEAST_SECONDS, MOST_SECONDS, len(pairs)))
+
+
+def random_pairs(nodes: int, rng: np.random.Generator, degree: int = DEGREE) -> Ints:
+    """The connections of `degree` / 2 random rings: a connected graph of that degree, but for pairs in two rings."""
     rings = [rng.permutation(nodes) for _ in range(degree // 2)]
     ends = np.concatenate([np.stack([ring, np.roll(ring, -1)], axis=1) for ring in rings])
     pairs = np.unique(np.sort(ends, axis=1), axis=0)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    return overlay(nodes, pairs, rng.uniform(LEAST_SECONDS, MOST_SECONDS, len(pairs)))
+    return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]])
