@@ -20,7 +20,7 @@ from gossip.router import ANNOUNCE_EVERY, DEGREE
 from gossip.schedule import PERIOD_SECONDS
 from node.pace import HEARD_A_SECOND, LEAST_SECONDS, MOST_SECONDS
 from node.simulation.flooding.overlay import DEGREE as CONNECTIONS
-from node.simulation.flooding.spread import ANNOUNCEMENT_BYTES, ID_BYTES, MESSAGE_BYTES, PACKET_BYTES, SENDER_BYTES
+from node.simulation.flooding.spread import ANNOUNCEMENT_BYTES, ID_BYTES, MESSAGE_BYTES, PACKET_BYTES
 
 # ---- sizes in bytes ----
 RECORD_BYTES: Final = 932  # bench.records: a typical result
@@ -122,12 +122,7 @@ def gossip_bytes(records: float, presences: float) -> float:
     packets = min(COPIES * (records + presences), DEGREE / (BUSY_LINGER_SECONDS / 2))
     ids = IDS * (records + presences)
     announcements = min(ids, (CONNECTIONS - DEGREE) / ANNOUNCE_EVERY)
-    return (
-        copies
-        + packets * PACKET_BYTES
-        + ids * ID_BYTES
-        + announcements * (ANNOUNCEMENT_BYTES + SENDER_BYTES + PACKET_BYTES)
-    )
+    return copies + packets * PACKET_BYTES + ids * ID_BYTES + announcements * (ANNOUNCEMENT_BYTES + PACKET_BYTES)
 
 
 def sync_bytes(records: float) -> float:

@@ -28,7 +28,7 @@ def draw_loads(folder: Path) -> None:
         cores, sent = figure.subplots(1, 2)
         _curves(cores, "of a core, %", {"a tenth of a core": 100 * CORE, "a whole core": 100.0}, _percent)
         _curves(sent, "sent, kB/s", {"a tenth of a home's uplink": UPLINK / 1000}, _kilobytes)
-        cores.legend(frameon=False, loc="upper left", fontsize=8)
+        cores.legend(frameon=False, loc="lower right", fontsize=8)
         figure.savefig(folder / "scaling-load.svg", format="svg", metadata=UNDATED["svg"])
 
 
@@ -59,6 +59,8 @@ def _kilobytes(of: Load) -> float:
 
 
 def _curves(axes: "Axes", what: str, bounds: Mapping[str, float], of: Callable[[Load], float]) -> None:
+    from matplotlib.ticker import NullLocator
+
     _plain(axes)
     low, high = DECADES
     nodes = [10 ** (low + (high - low) * step / 100) for step in range(101)]
@@ -68,9 +70,12 @@ def _curves(axes: "Axes", what: str, bounds: Mapping[str, float], of: Callable[[
             axes.plot(nodes, [of(load(swarm)) for swarm in swarms], style, color=colour, lw=1.8, label=name + suffix)
     for name, bound in bounds.items():
         axes.axhline(bound, color=COLOURS["faint"], lw=0.8)
-        axes.annotate(name, (nodes[-1], bound), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8)
+        axes.annotate(name, (nodes[0], bound), xytext=(0, 3), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.10g}")
+        axis.set_minor_locator(NullLocator())
     axes.set_xlabel("nodes in one topic")
     axes.set_ylabel(what)
 

@@ -94,6 +94,13 @@ class Fabric:
     def heal(self) -> None:
         self._links.partition([])
 
+    def connections(self) -> dict[tuple[int, int], float]:
+        """Who is connected with whom, each pair once, and the seconds that a packet takes between them."""
+        ends = [
+            (number, end.remote.number) for number, node in self._up.items() for end in node.host.connections.values()
+        ]
+        return {pair: self._links.latency(*pair) for pair in sorted(ends) if pair[0] < pair[1]}
+
     def _left(self, node: Gossiper) -> None:
         self._duplicates += node.duplicates
         self._dialling.left(node)

@@ -13,9 +13,9 @@ ID_BYTES: Final = 48
 """Of one id in an IHAVE or IWANT: 46 bytes, with tag and length."""
 ANNOUNCEMENT_BYTES: Final = 28
 REQUEST_BYTES: Final = 5
-"""An IHAVE and an IWANT without ids, in their frame, without the sender's signed peer record."""
+"""An IHAVE and an IWANT without ids, in their frame."""
 SENDER_BYTES: Final = 230
-"""The signed peer record in every RPC of the library's making."""
+"""The signed peer record in an answer, which is of the library's making."""
 PACKET_BYTES: Final = 70
 """TCP and IP 40, Noise 18, Yamux 12."""
 MESSAGE_BYTES: Final = 146
@@ -43,7 +43,7 @@ class Counts:
             + (self.announced + self.requested) * ID_BYTES
             + self.announcements * ANNOUNCEMENT_BYTES
             + self.requested * REQUEST_BYTES
-            + (control + self.answers) * SENDER_BYTES
+            + self.answers * SENDER_BYTES
             + (self.packets + control + self.answers) * PACKET_BYTES
         )
 
