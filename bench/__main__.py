@@ -111,4 +111,7 @@ def commit() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped, and what ran with it: no table, nothing kept")

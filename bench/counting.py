@@ -12,44 +12,50 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 
-@dataclass
-class Count:
-    """bytecodes: instructions that the interpreter executed; calls: of functions written in Python."""
+class Counted:
+    """Counts what this thread, and threads that it starts, do inside a `with`.
 
-    bytecodes: int = 0
-    calls: int = 0
+    bytecodes: instructions that the interpreter executed; calls: of functions written in Python, and coroutines that
+    went on.
+    """
 
+    def __init__(self) -> None:
+        self.bytecodes = 0
+        self.calls = 0
 
-def counted(work: Callable[[], object]) -> Count:
-    """What one call of `work` costs, in this thread and in those that it starts."""
-    count = Count()
+    def __enter__(self) -> Self:
+        gc.collect()
+        gc.disable()  # what a collection would finish is of work before
+        threading.settrace(self._call)
+        sys.settrace(self._call)
+        return self
 
-    def instruction(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode":
-            count.bytecodes += 1
-        return instruction
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+        gc.enable()
 
-    def call(frame: FrameType, event: str, argument: Any) -> Any:
+    def _call(self, frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code is Counted.__exit__.__code__:
+            return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
-        count.calls += 1
-        return instruction
+        self.calls += 1
+        return self._instruction
 
-    before, collecting = sys.gettrace(), gc.isenabled()
-    gc.collect()
-    gc.disable()  # what a collection would finish is of work before
-    threading.settrace(call)
-    sys.settrace(call)
-    try:
+    def _instruction(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "opcode":
+            self.bytecodes += 1
+        return self._instruction
+
+
+def counted(work: Callable[[], object]) -> Counted:
+    """What one call of `work` costs."""
+    with Counted() as count:
         work()
-    finally:
-        sys.settrace(before)
-        threading.settrace(None)
-        if collecting:
-            gc.enable()
     return count
 
 

@@ -10,15 +10,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
-from bench.counting import counted, statements
+from bench.counting import Counted, counted, statements
+from bench.delivery import RECORDS, Turns, carried
 from bench.figures import figure, machine
-from bench.paths import BATCH, PATHS, differing_sets, reconcile, records
+from bench.paths import BATCH, PATHS, WARM, differing_sets, reconcile, records
 from gossip.log import Log
-
-WARM: Final = 2
-"""Repetitions before counting: what is made at the first call, and kept."""
 
 
 def main() -> None:
@@ -35,6 +32,7 @@ def main() -> None:
             print(figure("… in Python functions", "calls", [count.calls for count in found]), flush=True)
         of_the_log(Path(name))
     of_reconciling()
+    of_delivering()
 
 
 def of_the_log(folder: Path) -> None:
@@ -55,6 +53,21 @@ def of_reconciling() -> None:
     sent = reconcile(ours, theirs)
     print(figure("reconciling, both ways", "messages", [len(sent)]))
     print(figure("… in bytes", "bytes", [sum(map(len, sent))]))
+
+
+def of_delivering() -> None:
+    """Print what a record costs on its way through a swarm, for each node that it reaches."""
+    idle, work = Counted(), Counted()
+    quiet, busy = carried(0, idle), carried(RECORDS, work)
+    reached = busy.deliveries
+    print(figure("a delivery through GossipSub", "bytecodes", [(work.bytecodes - idle.bytecodes) / reached]))
+    print(figure("… in Python functions", "calls", [(work.calls - idle.calls) / reached]))
+    print(figure("… sent by all", "bytes", [(busy.sent - quiet.sent) / reached]))
+    print(figure("… copies to nodes that had it", "messages", [busy.duplicates / reached]))
+    idle_turns, turns = Turns(), Turns()
+    carried(0, idle_turns)
+    carried(RECORDS, turns)
+    print(figure("… turns of tasks", "scheduler steps", [(turns.count - idle_turns.count) / reached]))
 
 
 def with_fixed_hashes() -> None:

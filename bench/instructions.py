@@ -16,9 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench.counts import WARM
 from bench.figures import figure, machine, skip
-from bench.paths import PATHS
+from bench.paths import PATHS, WARM
 
 VALGRIND: Final = ("valgrind", "--quiet", "--tool=cachegrind", "--cache-sim=no")
 INSIDE: Final = "--inside"

@@ -34,6 +34,8 @@ COMMON: Final = 9_950
 DIFFERENT: Final = 50  # on each side
 MONTH_MS: Final = 30 * 24 * 3600 * 1000
 VIEWS: Final = ("status", "board", "effects")
+WARM: Final = 2
+"""Repetitions before any is counted: what is made at the first call, and kept."""
 
 Piece = Callable[[], object]
 """One repetition; another piece of the same kind at each call."""

@@ -79,7 +79,7 @@ def closing(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> Iterator[st
     if gone:
         yield f"in the baseline and not measured now: {len(gone)}, such as {min(gone)}"
     machines = {run.machine for run in baseline.values()} - {run.machine for run in runs.values()}
-    if machines:
+    if runs and machines:
         yield f"the baseline is of another machine: {', '.join(sorted(machines))}"
     for (name, told), comparison in found.items():
         if comparison.verdict == "worse":

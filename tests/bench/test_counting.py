@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.baseline import Run
 from bench.compare import compare
-from bench.counting import counted, statements
+from bench.counting import Counted, counted, statements
 from bench.running import ROOT
 from gossip.identity import new_identity
 from gossip.log import Log
@@ -45,6 +45,12 @@ def test_the_same_work_has_the_same_count_and_a_planted_slowdown_of_a_few_percen
     assert slower.verdict == "worse"
     assert slower.change is not None
     assert 0.01 < slower.change < 0.2
+
+
+def test_nothing_costs_nothing() -> None:
+    with Counted() as count:
+        pass
+    assert (count.bytecodes, count.calls) == (0, 0)
 
 
 def test_two_processes_count_the_same() -> None:
