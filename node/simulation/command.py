@@ -4,12 +4,21 @@ import json as jsonlib
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from node.simulation.report import as_json, as_markdown, head_of, print_outcome, print_scenarios, to_line
 from node.simulation.run import play
 from node.simulation.scenario import ScenarioError, load_scenario, scenario_names
+
+COLUMNS: Final = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.completed:.0f} of {task.total:g} virtual minutes"),
+    TimeRemainingColumn(),
+)
 
 
 def list_scenarios(*, short: bool, json: bool) -> None:
@@ -46,7 +55,9 @@ def simulate(
     if not json:
         console.print(head_of(name, scenario))
     began = time.perf_counter()
-    outcome = play(scenario, seed)
+    with Progress(*COLUMNS, console=Console(stderr=True), transient=True, disable=json) as progress:
+        bar = progress.add_task("simulating", total=scenario.minutes)
+        outcome = play(scenario, seed, lambda minutes: progress.update(bar, completed=minutes))
     took = time.perf_counter() - began
     if json:
         print(to_line(as_json(name, outcome)))

@@ -3,10 +3,12 @@
 import hashlib
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
+
+import trio
 
 from agent.entries import check
 from agent.notebook import Notebook
@@ -70,8 +72,13 @@ class Outcome:
         return all(one.holds for one in self.checked)
 
 
-def play(scenario: Scenario, seed: int | None = None) -> Outcome:
-    """Run a scenario, by default with its own seed. Raises ScenarioError for a world that there is not."""
+def play(
+    scenario: Scenario, seed: int | None = None, on_minutes: Callable[[float], object] = lambda minutes: None
+) -> Outcome:
+    """Run a scenario, by default with its own seed. Raises ScenarioError for a world that there is not.
+
+    on_minutes: hears now and then how many virtual minutes have passed.
+    """
     seed = scenario.seed if seed is None else seed
     if scenario.network.kind == "model":
         digest, figures, delays = play_model(scenario, seed)
@@ -98,8 +105,13 @@ def play(scenario: Scenario, seed: int | None = None) -> Outcome:
     early = made_up_records(world.task, scenario.history, before_ms=swarm.start_ms)
     for log, group in zip(swarm.logs, _groups_of(scenario), strict=True):
         log.append(early if group.joins == 0 else [])
+
+    def tell() -> bool:
+        on_minutes(trio.current_time() / 60)
+        return False
+
     with read_once():
-        swarm.run(scenario.minutes)
+        swarm.run(scenario.minutes, until=tell)
     return _outcome(scenario, seed, swarm, up, early)
 
 
