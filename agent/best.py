@@ -41,11 +41,7 @@ class Best:
         Raises KnobError for a value that is not allowed, RecipeError for a file that is not editable, or for more code
         than a record carries.
         """
-        best = self.recipe
-        if edits:
-            best = recipe_from_program(self._task, {**materialise(self._task, best), **edits})
-        made = make_recipe(self._task, {**best.knobs, **change}, best.files)
-        return self._fitting(made) if edits else made
+        return changed(self._task, self.recipe, change, edits)
 
     def with_discovery(self, discovery: Discovery) -> Recipe:
         """The recipe with a discovery's change.
@@ -56,7 +52,8 @@ class Best:
             return self.with_change(discovery.new_values, {})
         if discovery.record_id not in self._merged:
             try:
-                made: Recipe | RecipeError = self._fitting(apply_change(self._task, self.recipe, discovery.change))
+                merged_in = apply_change(self._task, self.recipe, discovery.change)
+                made: Recipe | RecipeError = _fitting(self._task, self.recipe, merged_in)
             except RecipeError as error:
                 made = error
             self._merged[discovery.record_id] = made
@@ -65,9 +62,17 @@ class Best:
             raise merged
         return merged
 
-    def _fitting(self, candidate: Recipe) -> Recipe:
-        check_fits(self.recipe, candidate, change_between(self._task, self.recipe, candidate))
-        return candidate
+
+def changed(task: Task, base: Recipe, change: Mapping[str, Scalar], edits: Mapping[str, str]) -> Recipe:
+    """A recipe with these values set, and files of its program replaced by these texts. Raises as `with_change`."""
+    program = recipe_from_program(task, {**materialise(task, base), **edits}) if edits else base
+    made = make_recipe(task, {**program.knobs, **change}, program.files)
+    return _fitting(task, base, made) if edits else made
+
+
+def _fitting(task: Task, base: Recipe, candidate: Recipe) -> Recipe:
+    check_fits(base, candidate, change_between(task, base, candidate))
+    return candidate
 
 
 def latest_run(keeps: Iterable[Experiment], code: Code) -> Experiment | None:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from agent.best import Code
+from agent.best import Code, changed
 from agent.entries import Hypothesis, Insight
 from agent.exploring import searched, settled
 from agent.hypotheses import Idea, is_of_own_person, open_ideas, takeable
@@ -25,14 +25,14 @@ from node.claims import Claims
 from node.events import change_text
 from node.experiment import Plan, load_plan
 from node.ideas import PERSON
-from node.llm.proposing import Proposing
+from node.llm.proposing import Proposing, Thought
 from node.propose import waiting_proposals
 from node.state import State
 from node.told import Told
 from node.trials import Trials
 from trainer.errors import TrainerError
 from trainer.merge import lines_changed
-from trainer.recipe import Change, apply_change, change_between
+from trainer.recipe import Change, Recipe, apply_change, change_between
 
 NOTHING_LEFT_SECONDS: Final = 60.0
 
@@ -146,19 +146,20 @@ class Planner:
         """An open hypothesis, what the strategy has settled, or what a proposer wants to try."""
         notebook = self.state.notebook
         avoid = [claim.change for claim in self.claims.live()]
-        asked = settled(notebook, strategy, idea) or await self._asked(strategy)
-        if asked is not None:
-            return self._plan_of(asked)
+        if (proposal := settled(notebook, strategy, idea)) is not None:
+            return self._plan_of(proposal)
+        if (thought := await self._asked(strategy)) is not None:
+            return self._plan_of(thought.proposal, thought.base)
         try:
-            proposal = searched(notebook, self.search, strategy, avoid)
+            found = searched(notebook, self.search, strategy, avoid)
         except NothingLeft as nothing:
             self.told.trouble("search", str(nothing))
             await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something to replicate
             return None
         await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
-        return self._plan_of(proposal)
+        return self._plan_of(found)
 
-    async def _asked(self, strategy: Strategy) -> Proposal | None:
+    async def _asked(self, strategy: Strategy) -> Thought | None:
         """What the model wants to try, if there is one."""
         if self.model is None:
             return None
@@ -181,18 +182,28 @@ class Planner:
             ideas=open_ideas(self.state.notebook, claims=live, now_ms=now_ms())[:MOST_IDEAS],
         )
 
-    def _plan_of(self, proposal: Proposal) -> Plan | None:
-        """An idea as a plan; None, and the reason is told, for an edit that cannot be tested here."""
-        notebook = self.state.notebook
+    def _plan_of(self, proposal: Proposal, base: Recipe | None = None) -> Plan | None:
+        """An idea as a plan; None, and the reason is told, for what cannot be tested here, or any more.
+
+        base: the recipe that it was meant for, by default the best one.
+        """
+        notebook, task = self.state.notebook, self.state.task
+        best = notebook.best()
         why_not = self.trials.accepts_code(own=True) if proposal.edits else None
         try:
-            candidate = notebook.on_best(proposal.change, proposal.edits)
+            candidate = changed(task, base or best, proposal.change, proposal.edits)
+            if base is not None and base != best:
+                candidate = apply_change(task, best, change_between(task, base, candidate))
+                check_fits(best, candidate, change_between(task, best, candidate))
         except TrainerError as error:
             why_not = str(error)
         if why_not:
             self.told.trouble(proposal.proposer, f"its edit cannot be tested: {why_not}")
             return None
-        return Plan(notebook.best(), candidate, proposal.hypothesis, proposal.proposer, proposal.inspired_by)
+        if base is not None and (candidate == best or notebook.was_tried(candidate)):
+            self.told.note(f"{proposal.proposer} had an idea that was tested before it could be taken up")
+            return None
+        return Plan(best, candidate, proposal.hypothesis, proposal.proposer, proposal.inspired_by)
 
     def _tell_shift(self, strategy: Strategy) -> None:
         """Say why this node explores otherwise from now on."""

@@ -67,23 +67,29 @@ class Research:
     async def run(self, trials: Trials) -> None:
         """Do research until a limit is reached. One that the deadline cuts short goes on at the next start."""
         rng = random.Random(self.state.me + time.time_ns().to_bytes(8, "big"))
-        asked = Proposing(self.model, self._told) if self.model else None
-        planner = Planner(self.state, trials, self.claims, self._told, rng, asked)
         self.state.notebook.accept(accepted(trials))
         with trio.CancelScope(deadline=self.deadline):
-            while not self._done():
-                try:
-                    step = await planner.next()
-                    if step is not None:
-                        await self._do(trials, step)
-                    self._told.forget("trial")
-                except OSError as error:
-                    if error.errno not in FULL_DISK:
-                        raise
-                    if self._told.first("trial"):
-                        why = f"no trial can be set up ({error}); trying until there is room"
-                        self._told.trouble("research", why)
-                    await trio.sleep(FULL_DISK_SECONDS)
+            async with trio.open_nursery() as thoughts:  # of the model, which nobody waits for
+                asked = Proposing(self.model, self._told, thoughts) if self.model else None
+                planner = Planner(self.state, trials, self.claims, self._told, rng, asked)
+                while not self._done():
+                    await self._go_on(trials, planner)
+                thoughts.cancel_scope.cancel()
+
+    async def _go_on(self, trials: Trials, planner: Planner) -> None:
+        """Plan and do one thing. A disk without room is waited for."""
+        try:
+            step = await planner.next()
+            if step is not None:
+                await self._do(trials, step)
+            self._told.forget("trial")
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            if self._told.first("trial"):
+                why = f"no trial can be set up ({error}); trying until there is room"
+                self._told.trouble("research", why)
+            await trio.sleep(FULL_DISK_SECONDS)
 
     def _done(self) -> bool:
         """Whether a limit is reached."""

@@ -1,6 +1,7 @@
 """Asking a model: what it may cost holds whatever happens, and one that fails is left alone for a while."""
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -212,11 +213,11 @@ def test_a_waiting_time_is_a_number_of_seconds_or_none(header: str | None, secon
 class Lab:
     """A model as a proposer of the toy task, with what it told the feed."""
 
-    def __init__(self, caller: Scripted, spending: Spending, terms: Terms = FREE) -> None:
+    def __init__(self, nursery: trio.Nursery, caller: Scripted, spending: Spending, terms: Terms = FREE) -> None:
         self.shown: list[Event] = []
         self.caller = caller
         model = Model("some/model", caller, terms, spending, seconds=60)
-        self.proposing = Proposing(model, Told(self.shown.append, "ada"))
+        self.proposing = Proposing(model, Told(self.shown.append, "ada"), nursery, patience=math.inf)
 
     async def propose(self) -> object:
         around = Circumstances("a processor")
@@ -234,9 +235,9 @@ GOOD = Reply(json.dumps({"hypothesis": "more", "knobs": {"SIZE": 32}}), (10, 5))
 
 
 async def test_a_model_that_fails_is_left_alone_longer_each_time_and_asked_again(
-    ledger: Path, autojump_clock: MockClock
+    nursery: trio.Nursery, ledger: Path, autojump_clock: MockClock
 ) -> None:
-    lab = Lab(Scripted(failed("refused")), Spending(ledger, Budget()))
+    lab = Lab(nursery, Scripted(failed("refused")), Spending(ledger, Budget()))
     waits = []
     for _ in range(8):
         assert await lab.propose() is None
@@ -256,8 +257,10 @@ async def test_a_model_that_fails_is_left_alone_longer_each_time_and_asked_again
     assert lab.told("trouble")[-1].endswith("in 1 min"), "what worked once begins anew"
 
 
-async def test_a_model_that_writes_nonsense_is_left_alone_too(ledger: Path, autojump_clock: MockClock) -> None:
-    lab = Lab(Scripted(Reply("no", (10, 5))), Spending(ledger, Budget()))
+async def test_a_model_that_writes_nonsense_is_left_alone_too(
+    nursery: trio.Nursery, ledger: Path, autojump_clock: MockClock
+) -> None:
+    lab = Lab(nursery, Scripted(Reply("no", (10, 5))), Spending(ledger, Budget()))
     assert await lab.propose() is None
     assert await lab.propose() is None
     assert len(lab.caller.asked_at) == 2, "one question and one repair"
@@ -267,11 +270,13 @@ async def test_a_model_that_writes_nonsense_is_left_alone_too(ledger: Path, auto
     assert len(lab.caller.asked_at) == 4
 
 
-async def test_a_spent_budget_is_told_once_and_the_next_day_the_model_is_asked_again(ledger: Path) -> None:
+async def test_a_spent_budget_is_told_once_and_the_next_day_the_model_is_asked_again(
+    nursery: trio.Nursery, ledger: Path
+) -> None:
     today = [date(2026, 11, 21)]
     spending = Spending(ledger, Budget(usd_day=0.2), lambda: today[0])
     spending.reserve("m", 10, 0.19)
-    lab = Lab(Scripted(GOOD), spending, PRICE)
+    lab = Lab(nursery, Scripted(GOOD), spending, PRICE)
     assert await lab.propose() is None
     assert await lab.propose() is None
     (told,) = lab.told("note")
@@ -281,8 +286,8 @@ async def test_a_spent_budget_is_told_once_and_the_next_day_the_model_is_asked_a
     assert await lab.propose() is not None
 
 
-async def test_every_call_tells_what_it_cost_and_what_all_have(ledger: Path) -> None:
-    lab = Lab(Scripted(GOOD), Spending(ledger, Budget(usd=1)), PRICE)
+async def test_every_call_tells_what_it_cost_and_what_all_have(nursery: trio.Nursery, ledger: Path) -> None:
+    lab = Lab(nursery, Scripted(GOOD), Spending(ledger, Budget(usd=1)), PRICE)
     for _ in range(2):
         await lab.propose()
     first, second = (event for event in lab.shown if event.kind == "model")
@@ -293,9 +298,9 @@ async def test_every_call_tells_what_it_cost_and_what_all_have(ledger: Path) -> 
     json.loads(second.to_json())
 
 
-async def test_what_a_model_concludes_is_nothing_where_it_fails(ledger: Path) -> None:
+async def test_what_a_model_concludes_is_nothing_where_it_fails(nursery: trio.Nursery, ledger: Path) -> None:
     said = {"hypotheses": [{"text": "larger", "knobs": {"SIZE": 64}}]}
-    lab = Lab(Scripted(Reply(json.dumps(said), (10, 5)), failed("refused")), Spending(ledger, Budget()))
+    lab = Lab(nursery, Scripted(Reply(json.dumps(said), (10, 5)), failed("refused")), Spending(ledger, Budget()))
     (concluded,) = await lab.synthesise()
     assert (concluded.text, concluded.proposer) == ("larger", "some/model")
     assert not await lab.synthesise()
