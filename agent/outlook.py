@@ -40,6 +40,12 @@ class Outlook:
         return min(told, self.notebook.noise().sd * sum(steps))
 
     @cached_property
+    def largest(self) -> float:
+        """The largest improvement that this node ever saw itself."""
+        own = self.notebook.experiments(self.notebook.me)
+        return max((test.effect or 0.0 for test in own), default=0.0)
+
+    @cached_property
     def _heights(self) -> Mapping[str, Sequence[float]]:
         notebook = self.notebook
         return mean(notebook.task.knobs, notebook.device_class, steps_around(notebook, notebook.best()))

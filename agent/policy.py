@@ -170,8 +170,7 @@ def replication_value(outlook: Outlook, discovery: Discovery, claims: Sequence[C
     if likely < LEAST_CHANCE or notebook.credibility(discovery.author) < BELIEVED:
         return 0.0
     sd = notebook.noise().sd
-    seen = max((e.effect or 0.0 for e in notebook.experiments(notebook.me)), default=0.0)
-    gain = min(outlook.gain(discovery), max(BELIEVABLE * sd, 2 * seen))
+    gain = min(outlook.gain(discovery), max(BELIEVABLE * sd, 2 * outlook.largest))
     trials = 1.0 if gain > CLEAR * sd else SMALL_TRIALS
     change = claim_of(discovery.change).items()
     # a peer that holds a part of the change already claims the rest

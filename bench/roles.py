@@ -257,15 +257,8 @@ def _misses(task: Task, device_class: str, knobs: Sequence[str]) -> list[Record]
         values = options(task.knobs[knob]) if span is None else [span.value(n / 6) for n in range(1, 6)]
         for value in [value for value in values if value != task.knobs[knob].default][:5]:
             candidate = make_recipe(task, {knob: value})
-            result = make_result(
-                task,
-                BASELINE,
-                candidate,
-                {0: (1.0 + worse, 1.0)},
-                "discard",
-                effect=-abs(worse),
-                device_class=device_class,
-            )
+            pairs, seen = {0: (1.0 + worse, 1.0)}, {"effect": -abs(worse), "device_class": device_class}
+            result = make_result(task, BASELINE, candidate, pairs, "discard", **seen)
             time_ms = START_MS + len(records)
             records.append(entries.write(identity(10 + len(records)), task.fingerprint, time_ms, result))
     return records
