@@ -4,8 +4,10 @@
 
 Both nodes are processes of their own, with real logs and the real check of bodies. The nodes that reconcile have
 RECORDS in common and 50 each that the other lacks, scattered over all times. The new node starts with nothing.
-Processor time is of each process from the connection to the end of the exchange. Then as many bytes through the same
-transport without any records, to tell what the transport costs. Last, what the set of items costs at 1,000,000.
+Processor time is of each process from the connection to the end of the exchange. Then what each step costs that a
+record goes through, so that the speed on more or fewer cores can be told: giving, reading and storing, and checking go
+on at the same time. Then as many bytes through the same transport without any records, to tell what the transport
+costs. Last, what the set of items costs at 1,000,000.
 """
 
 import json
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -39,7 +43,8 @@ from gossip.identity import Identity, new_identity
 from gossip.items import Items
 from gossip.log import Log
 from gossip.network import open_network
-from gossip.record import Record, pack_body, sign
+from gossip.record import Record, outline, pack_body, parse, sign, verify
+from gossip.sync import BATCH_BYTES, BATCH_RECORDS
 
 RECORD_BYTES: Final = 1500
 DIFFERENT: Final = 50
@@ -92,6 +97,10 @@ async def run_node(folder: Path, until: int, bootstrap: list[str]) -> None:
                 "record_bytes": _bytes_in(log) - size_before,
                 "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - idle,
             }
+            checkers = psutil.Process().children()  # they stay a while when nothing comes any more
+            told["checkers"] = len(checkers)
+            told["checkers_cpu"] = sum(sum(checker.cpu_times()[:2]) for checker in checkers)
+            told["memory"] += sum(checker.memory_full_info().uss for checker in checkers)
             print(json.dumps(told), flush=True)
             sys.stdin.readline()
 
@@ -204,6 +213,41 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return line
 
 
+def measure_steps(folder: Path, count: int = 2000, batch: int = 1000) -> None:
+    """Processor time of what a new node and the one that gives do with each record."""
+    records = [record for _ in range(4) for record in make_records(count // 4, new_identity())]
+    random.shuffle(records)
+    raws = [record.raw for record in records]
+    named = [[record.id for record in part] for part in parts(records, BATCH_RECORDS)]
+    steps: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> None:
+        started = time.thread_time()
+        work()
+        steps.setdefault(name, []).append((time.thread_time() - started) / count * 1e6)
+
+    for run in range(5):
+        with Log(folder / f"steps-{run}") as log:
+            log.items()
+            timed("its fields and its id", partial(each, lambda raw: outline(raw).id, raws))
+            timed("its form", partial(each, parse, raws))
+            timed("its signature", partial(each, verify, records))
+            timed("its body", partial(each, check, records))
+            timed(f"storing it, {batch} at once", partial(each, log.append, parts(records, batch)))
+            timed("finding it, to give it", partial(each, lambda ids: log.raws(ids, BATCH_BYTES), named))
+    for name, times in steps.items():
+        print(figure(f"of a record, {name}", "us of CPU", times))
+
+
+def each(work: Callable[[Any], object], things: Sequence[Any]) -> None:
+    for thing in things:
+        work(thing)
+
+
+def parts(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
+    return [records[start : start + size] for start in range(0, len(records), size)]
+
+
 def measure_items(count: int) -> None:
     """Processor time of one insertion and of one fingerprint over a random range."""
     items = Items((START_MS + number, os.urandom(32)) for number in range(count))
@@ -260,9 +304,20 @@ def main() -> None:
         print(figure(f"new node, {count:,} records", "s", [one["seconds"] for one in young]))
         speeds = [one["record_bytes"] / MEGABYTE / one["seconds"] for one in young]
         print(figure("… speed", "MB/s", speeds))
-        print(figure("… of the new node", "s of CPU", [one["cpu"] for one in young]))
+        print(figure("… of the new node's own process", "s of CPU", [one["cpu"] for one in young]))
+        print(figure("… processes that check for it", "", [one["checkers"] for one in young], better="neither"))
+        print(figure("… of these", "s of CPU", [one["checkers_cpu"] for one in young]))
         print(figure("… of the node that gives", "s of CPU", [one["cpu"] for one in old]))
-        print(figure("… memory above idle at its peak", "MB", [one["memory"] / MEGABYTE for one in young]))
+        busy = [(a["cpu"] + a["checkers_cpu"] + b["cpu"]) / a["seconds"] for a, b in zip(young, old, strict=True)]
+        print(figure("… cores in use, of all of them together", "", busy, better="neither"))
+        print(
+            figure(
+                "… memory above idle at its peak, those processes' own too",
+                "MB",
+                [one["memory"] / MEGABYTE for one in young],
+            )
+        )
+        measure_steps(base)
     print(figure("the transport alone", "MB/s", [measure_transport(count * RECORD_BYTES) for _ in range(runs)]))
     measure_items(1_000_000)
 

@@ -46,17 +46,16 @@ class _Batch:
 
 
 class Checkers:
-    """Checks batches. Processes are used while `run` runs; at most `processes`, by default one for each other core.
+    """Checks batches. Processes are used while `run` runs.
 
     check: the node's own, of a body; processes are used only if it can be imported by its name. pids: of the processes
     that are there just now.
     """
 
-    def __init__(self, check: Check, processes: int | None = None) -> None:
+    def __init__(self, check: Check, processes: int = PROCESSES) -> None:
         self._check = check
         self._name = name_of(check)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._most = max(1, min(PROCESSES, cores - 1)) if processes is None else processes
+        self._most = processes
         self.pids: set[int] = set()
         self._lately = 0
         self._last = 0.0

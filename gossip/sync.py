@@ -30,7 +30,7 @@ from gossip.frames import ConversationError, Frames, PeerBroke, PeerGone
 from gossip.intake import Intake, Refused
 from gossip.items import ID_BYTES, Items
 from gossip.reconcile import Progress
-from gossip.record import FromTheFuture
+from gossip.record import FromTheFuture, Record
 from gossip.supervise import alone
 
 PROTOCOL: Final = "/arnode/sync/1"
@@ -44,7 +44,7 @@ LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
 BATCH_RECORDS: Final = 256
 BATCH_BYTES: Final = 384 * 1024
 AHEAD: Final = 4
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 ENOUGH_FOUND: Final = 4096
 
 
@@ -238,7 +238,7 @@ class _Leader:
 
     async def _keep(self, raws: list[bytes], asked: Sequence[bytes]) -> None:
         try:
-            new = await _take(self._intake, raws, asked, self._peer)
+            new = await self._intake.store_together(await _check(self._intake, raws, asked, self._peer))
             self.received += new
         finally:
             self._room.release()
@@ -266,7 +266,7 @@ async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tup
                 progress.record()
                 sent += len(raws)
             case ["give", list(raws)] if _is_batch(raws):
-                new = await _take(intake, raws, None, peer)
+                new = len(await intake.store(await _check(intake, raws, None, peer), "sync"))
                 await frames.send("took", new)
                 progress.record()
                 received += new
@@ -276,8 +276,10 @@ async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tup
                 raise PeerBroke("sent a frame that has no meaning here")
 
 
-async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None, peer: str) -> int:
-    """Check and store a batch, which must be of the ids `asked`, if given; returns how many were new."""
+async def _check(
+    intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None, peer: str
+) -> list[tuple[Record, str]]:
+    """Check a batch, which must be of the ids `asked`, if given; what is good in it, and who sent it."""
     sifted = await intake.sift(raws)
     for error in sifted.refused:
         # a body that only this node refuses, or a clock that is off, is no proof of bad will
@@ -287,7 +289,7 @@ async def _take(intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None
         ids = {record.id for record in sifted.good} | {e.record.id for e in sifted.refused if isinstance(e, Refused)}
         if not ids <= set(asked):
             raise PeerBroke("sent records that nobody asked for")
-    return len(await intake.store([(record, peer) for record in sifted.good], "sync"))
+    return [(record, peer) for record in sifted.good]
 
 
 def _first(ids: deque[bytes], count: int) -> list[bytes]:
