@@ -24,7 +24,7 @@ from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clo
 from gossip.storage import Storage
 
 MAX_REMEMBERED: Final = 100_000
-MAX_EVENTS_WAITING: Final = 5_000
+MAX_EVENTS_WAITING: Final = 3_000
 GOSSIP_PAST_MS: Final = 60 * 60 * 1000
 
 
