@@ -8,7 +8,7 @@
 # make simulate  run the scenarios of configs/simulations in full, and write docs/scaling.md's section and its plots
 #              (a coffee break for each; make simulate ARGS="night liars" for some)
 # make bench   measure the figures of docs/benchmarks.md and compare them with bench/baseline.json (forty minutes;
-#              make bench ARGS="records sync" for some, ARGS=--save-baseline to keep them)
+#              make bench ARGS="records sync" for some, ARGS=--all for the long ones too, ARGS=--save-baseline to keep)
 
 PYTHON ?= python3
 VENV ?= .venv

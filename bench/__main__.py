@@ -1,6 +1,6 @@
 """Run benchmarks, and show what changed against the baseline that is kept with the code.
 
-    python -m bench [NAME ...] [--quick] [--save-baseline] [--baseline FILE]
+    python -m bench [NAME ...] [--all] [--quick] [--save-baseline] [--baseline FILE]
 
 Each benchmark is a process of its own; one that fails does not stop the others. Its lines go to standard error as they
 come, the table to standard output. Exit status 1 if a benchmark failed. --quick gives each less to do, to see that all
@@ -28,6 +28,7 @@ from trainer.device import detect
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(bench.name for bench in BENCHES)}")
+    parser.add_argument("--all", action="store_true", help="also those that take ten minutes and more")
     parser.add_argument("--quick", action="store_true", help="less of everything, to see that it runs")
     parser.add_argument("--save-baseline", action="store_true", help="keep what was measured as the baseline")
     parser.add_argument("--baseline", type=Path, default=baseline.BASELINE, metavar="FILE")
@@ -41,10 +42,11 @@ def main() -> None:
         known = {} if options.quick else baseline.load(options.baseline)
     except BaselineError as error:
         sys.exit(str(error))
+    wanted = [bench for bench in BENCHES if bench.name in options.names]
+    if not options.names:
+        wanted = [bench for bench in BENCHES if options.all or options.quick or not bench.long]
     runs, failed, skipped = {}, {}, {}
-    for bench in BENCHES:
-        if options.names and bench.name not in options.names:
-            continue
+    for bench in wanted:
         print(f"## bench.{bench.name}", file=sys.stderr, flush=True)
         ended = run(bench.words(options.quick), 60 * bench.minutes)
         if ended.failed:
@@ -59,6 +61,8 @@ def main() -> None:
     for what, why in (("skipped", skipped), ("FAILED", failed)):
         for name, told in why.items():
             print(f"{what}: bench.{name}: {told}")
+    if not options.names and (left := [bench.name for bench in BENCHES if bench not in wanted]):
+        print(f"not run without --all: {', '.join(left)}")
     if options.save_baseline:
         baseline.save(runs, options.baseline)
         print(f"kept as the baseline: {', '.join(runs) or 'nothing'}")

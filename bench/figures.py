@@ -32,6 +32,7 @@ UNITS: Final[tuple[tuple[Kind, Better, frozenset[str]], ...]] = (
     ("wall", "lower", frozenset({"us", "ms", "s", "min"})),
     ("wall", "higher", frozenset({"MB/s", "records per second", "tokens/s", "TFLOP/s"})),
     ("memory", "lower", frozenset({"MB", "MiB"})),
+    ("outcome", "lower", frozenset({"virtual ms", "virtual s", "virtual min", "hops", "copies"})),
 )
 MANY: Final = 1000  # from here on every digit before the point is written, with commas
 

@@ -30,13 +30,13 @@ CHUNK: Final = 64 * 1024
 async def main(megabytes: int) -> None:
     """Print the figures."""
     print(machine())
-    print(figure("XSalsa20 alone, one core", "MB/s", [cipher_speed(megabytes) for _ in range(ROUNDS)]))
+    print(figure("XSalsa20 alone, one core", "MB per CPU second", [cipher_speed(megabytes) for _ in range(ROUNDS)]))
     public, private = [], []
     for _ in range(ROUNDS):
         public.append(await stream_speed(None, megabytes))
         private.append(await stream_speed(new_swarm_key(), megabytes))
-    print(figure("a stream between two hosts, public", "MB/s", public))
-    print(figure("a stream between two hosts, private", "MB/s", private))
+    print(figure("a stream between two hosts, public", "MB per CPU second", public))
+    print(figure("a stream between two hosts, private", "MB per CPU second", private))
     slower = [100 * (1 - after / before) for before, after in zip(public, private, strict=True)]
     print(figure("slower by", "%", slower))
 

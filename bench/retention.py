@@ -54,18 +54,12 @@ def _forget(path: Path, notebook: Notebook) -> int:
         old = log.before(FAR_MS, log.last_arrival())
         while batch := list(islice(old, AT_ONCE)):
             done += log.forget({record.id: left for record in batch if (left := gist(record)) is not None})
-    print(
-        figure("forgetting", "ms of processor time a record", [1000 * (time.process_time() - started) / max(done, 1)])
-    )
+    print(figure("forgetting a record", "ms of CPU", [1000 * (time.process_time() - started) / max(done, 1)]))
     started = time.process_time()
     with Log(path, read_only=True) as log:
         for one in log.forgotten():
             notebook.add_gist((one.time_ms, one.id), one.author, one.task, one.gist)
-    print(
-        figure(
-            "a gist read at the start", "ms of processor time", [1000 * (time.process_time() - started) / max(done, 1)]
-        )
-    )
+    print(figure("a gist read at the start", "ms of CPU", [1000 * (time.process_time() - started) / max(done, 1)]))
     return done
 
 

@@ -113,7 +113,7 @@ def _discoveries(swarm: Swarm, minutes: float) -> dict[tuple[str, str], list[flo
         ("of them neither confirmed nor superseded by better ones", ""): [waiting],
         ("of them not with everybody at the end", ""): [never],
         ("false discoveries confirmed", ""): [len(false)],
-        ("from a true discovery to all others", "s"): seconds,
+        ("from a true discovery to all others", "virtual s"): seconds,
         ("experiments of the swarm meanwhile", ""): experiments,
     }
 
@@ -233,7 +233,7 @@ def nights_figures(swarm: Swarm) -> list[str]:
         figure("experiments of a node", "", [len(node.notebook.experiments(node.author)) for node in nodes]),
         figure("recipes that a node tested twice", "", [repeats(node) for node in nodes]),
         figure("most tries of one near-duplicate", "", [most_near(node) for node in nodes]),
-        figure("longest time without a trial", "s", [longest_gap(swarm, node) for node in nodes]),
+        figure("longest time without a trial", "virtual s", [longest_gap(swarm, node) for node in nodes]),
         figure("true improvement", "%", [100 * gain for gain in gains]),
         "explorations by strategy: " + ", ".join(f"{kind} {many}" for kind, many in kinds.most_common() if many),
         figure("changes of strategy, of a node", "", [len(shifts(swarm, node)) for node in nodes]),
