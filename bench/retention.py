@@ -18,6 +18,7 @@ from agent.notebook import Notebook
 from agent.retention import rule
 from bench.figures import figure, machine
 from bench.notebook import made_up
+from gossip.layout import WHOLE
 from gossip.log import Log
 from node.simulation.node import identity
 from node.simulation.world import DEVICE_CLASS, surface_world
@@ -53,7 +54,8 @@ def _forget(path: Path, notebook: Notebook) -> int:
     with Log(path) as log:
         old = log.before(FAR_MS, log.last_arrival())
         while batch := list(islice(old, AT_ONCE)):
-            done += log.forget({record.id: left for record in batch if (left := gist(record)) is not None})
+            gists = {record.id: (WHOLE.shelf(record), left) for record in batch if (left := gist(record)) is not None}
+            done += log.forget(gists)
     print(figure("forgetting a record", "ms of CPU", [1000 * (time.process_time() - started) / max(done, 1)]))
     started = time.process_time()
     with Log(path, read_only=True) as log:

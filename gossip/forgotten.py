@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS forgotten (
     time_ms INTEGER NOT NULL,
     task INTEGER NOT NULL,
     author INTEGER NOT NULL,
+    shelf INTEGER NOT NULL,
     gist BLOB NOT NULL
 ) WITHOUT ROWID;
 """
@@ -27,32 +28,34 @@ CREATE TABLE IF NOT EXISTS forgotten (
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What is left of a record. gist: empty where nothing is needed."""
+    """What is left of a record. gist: empty where nothing is needed; shelf: where it belongs (gossip/layout.py)."""
 
     id: bytes
     time_ms: int
     task: bytes
     author: bytes
+    shelf: str
     gist: bytes
 
 
-def forget(connection: sqlite3.Connection, gists: Mapping[bytes, bytes]) -> int:
-    """Put gists in the place of the records of these ids, in an open transaction; how many were there."""
+def forget(connection: sqlite3.Connection, gists: Mapping[bytes, tuple[str, bytes]]) -> int:
+    """Put shelf and gist in the place of the records of these ids, in an open transaction; how many were there."""
     done = 0
-    for record_id, gist in gists.items():
+    for record_id, (shelf, gist) in gists.items():
         row = connection.execute("SELECT time_ms, task, author FROM records WHERE id = ?", (record_id,)).fetchone()
         if row is None:
             continue
         time_ms, task, author = row
-        values = (record_id, time_ms, _number(connection, task), _number(connection, author), gist)
-        connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?, ?, ?)", values)
+        numbers = [_number(connection, name) for name in (task, author, shelf.encode())]
+        values = (record_id, time_ms, *numbers, gist)
+        connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?, ?, ?, ?)", values)
         connection.execute("DELETE FROM records WHERE id = ?", (record_id,))
         done += 1
     return done
 
 
 def _number(connection: sqlite3.Connection, name: bytes) -> int:
-    """The small number that stands for a task or an author."""
+    """The small number that stands for a task, an author or a shelf."""
     connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
     number: int = connection.execute("SELECT number FROM names WHERE name = ?", (name,)).fetchone()[0]
     return number
@@ -61,8 +64,9 @@ def _number(connection: sqlite3.Connection, name: bytes) -> int:
 def page_query(after: bytes, limit: int) -> tuple[str, tuple[object, ...]]:
     """The forgotten, by id, after that id."""
     query = (
-        "SELECT id, time_ms, task.name, author.name, gist FROM forgotten"
+        "SELECT id, time_ms, task.name, author.name, CAST(shelf.name AS TEXT), gist FROM forgotten"
         " JOIN names AS task ON task.number = task JOIN names AS author ON author.number = author"
+        " JOIN names AS shelf ON shelf.number = shelf"
         " WHERE id > ? ORDER BY id LIMIT ?"
     )
     return query, (after, limit)

@@ -17,6 +17,7 @@ from gossip.checkers import Checkers
 from gossip.checking import BodyRefused, check_body
 from gossip.events import Contradicted, Event, RecordArrived
 from gossip.items import Items
+from gossip.layout import MAX_SHELVES, WHOLE, Layout
 from gossip.log import Log, LogBlocked
 from gossip.metrics import Metrics
 from gossip.quota import Quota
@@ -75,7 +76,7 @@ class _Looked:
 class Intake:
     """Checks and stores. `check` raises RecordError for a body that is not wanted; it must be pure, as it is also
     called in worker threads. `waiting` says how many records the node has not looked at yet. `clock` gives milliseconds
-    since 1970. `archive`: whether this node keeps every record, which its peers are told.
+    since 1970. `archive`: whether this node keeps every record, which its peers are told. `layout`: of the swarm.
     """
 
     def __init__(
@@ -89,10 +90,13 @@ class Intake:
         quota: Quota | None = None,
         *,
         archive: bool = False,
+        layout: Layout = WHOLE,
     ) -> None:
         self.storage = Storage(log, put)
         self.archive = archive
         self.checkers = Checkers(check)
+        self.layout = layout
+        log.arrange(layout)
         self._log = log
         self._check = check
         self.clock = clock
@@ -112,7 +116,7 @@ class Intake:
         since = self.clock() - GOSSIP_PAST_MS
         for record_id in await self.storage.read(partial(self._log.ids_since, since, MAX_REMEMBERED)):
             self._recent.add(record_id)
-        await self.items()
+        await self.items(self.layout.mine[0])
 
     def is_news(self, record: Record) -> bool:
         """Whether a record that came by gossip, not yet verified, is worth a closer look; touches no disk."""
@@ -204,8 +208,10 @@ class Intake:
         sifted = Sifted(looked.known, looked.refused)
         errors = await self.checkers.check([record.raw for record in looked.new])
         for record, error in zip(looked.new, errors, strict=True):
-            if error is None:
+            if error is None and self.wants(self.layout.shelf(record)):
                 sifted.good.append(record)
+            elif error is None:
+                sifted.refused.append(Refused(record, "of a shelf that this node does not keep"))
             else:
                 sifted.refused.append(Refused(record, str(error)) if isinstance(error, BodyRefused) else error)
         for error in sifted.refused:
@@ -225,9 +231,18 @@ class Intake:
         while self._waiting() > MAX_EVENTS_WAITING:  # noqa: ASYNC110 - rare, and the node sets no event
             await trio.sleep(0.05)
 
-    async def items(self) -> Items:
-        """(time_ms, id) of every record in the log, now and later. Raises LogError."""
-        return await self.storage.read(self._log.items)
+    def wants(self, shelf: str) -> bool:
+        """Whether this node keeps the records of that shelf."""
+        return self.archive or shelf in self.layout.mine
+
+    async def shelves(self) -> list[str]:
+        """The shelves that this node keeps, as far as it knows them. Raises LogError."""
+        known = await self.storage.read(self._log.shelves) if self.archive else []
+        return list(dict.fromkeys((*self.layout.mine, *known)))[:MAX_SHELVES]
+
+    async def items(self, shelf: str) -> Items:
+        """(time_ms, id) of every record of a shelf, now and later. Raises LogError."""
+        return await self.storage.read(partial(self._log.items, shelf))
 
     async def arrived(self) -> int:
         """The number of the record that came last. Raises LogError."""
@@ -245,7 +260,8 @@ class Intake:
 
     async def forget(self, gists: Sequence[tuple[Record, bytes]]) -> int:
         """Keep of these records nothing but their gists; how many were here. Raises LogBlocked, LogDamaged."""
-        done = await self.storage.write(partial(self._log.forget, {record.id: gist for record, gist in gists}))
+        left = {record.id: (self.layout.shelf(record), gist) for record, gist in gists}
+        done = await self.storage.write(partial(self._log.forget, left))
         for record, gist in gists:
             self.quota.shrink(record.author, len(record.raw) - len(gist))
         return done

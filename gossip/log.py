@@ -20,6 +20,7 @@ from gossip import forgotten
 from gossip.database import WAIT_SECONDS, failure_of, words_for
 from gossip.forgotten import Forgotten
 from gossip.items import Items
+from gossip.layout import MAX_SHELVES, RECORDS, WHOLE, Layout
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, id_of, parse
 
 SCHEMA_VERSION: Final = 2
@@ -65,7 +66,8 @@ class Log:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._items: Items | None = None
+        self._layout = WHOLE
+        self._items: dict[str, Items] | None = None
         if read_only and not path.exists():
             raise LogError(f"there is no log at {path}: has a node run with this --home?")
         try:
@@ -158,31 +160,60 @@ class Log:
             except sqlite3.Error as error:
                 raise self._named("write to", error) from error
 
-    def items(self) -> Items:
-        """The (time_ms, id) of every record, forgotten ones too, for reconciliation: read once, then kept up to date.
+    def arrange(self, layout: Layout) -> None:
+        """Say how the swarm's records are laid out, before the first `items`."""
+        with self._lock:
+            self._layout, self._items = layout, None
+
+    def items(self, shelf: str = RECORDS) -> Items:
+        """The (time_ms, id) of a shelf's records, forgotten ones too: read once, then kept up to date.
 
         Hold its `lock` while reading it.
         """
         with self._lock:
             if self._items is None:
                 try:
-                    rows = self._connection.execute(
-                        "SELECT time_ms, id FROM records UNION ALL SELECT time_ms, id FROM forgotten"
-                        " ORDER BY time_ms, id"
-                    )
-                    self._items = Items((time_ms, record_id) for time_ms, record_id in rows)
+                    self._items = self._read_items()
                 except sqlite3.Error as error:
                     raise self._named("read", error) from error
-            return self._items
+            if shelf not in self._items and len(self._items) >= 2 * MAX_SHELVES:
+                return Items()  # whatever a peer names
+            return self._items.setdefault(shelf, Items())
+
+    def shelves(self) -> list[str]:
+        """The shelves of which there is anything here, the fullest first."""
+        self.items(self._layout.mine[0])
+        with self._lock:
+            counts = {shelf: len(items) for shelf, items in (self._items or {}).items() if len(items)}
+        return sorted(counts, key=lambda shelf: (-counts[shelf], shelf))
+
+    def _read_items(self) -> dict[str, Items]:
+        if self._layout.shelf_of is None:
+            rows = self._connection.execute(
+                "SELECT time_ms, id FROM records UNION ALL SELECT time_ms, id FROM forgotten ORDER BY time_ms, id"
+            )
+            return {RECORDS: Items((time_ms, record_id) for time_ms, record_id in rows)}
+        found: dict[str, Items] = {}
+        for record_id, raw in self._connection.execute("SELECT id, raw FROM records ORDER BY time_ms, id"):
+            record = self._whole(record_id, raw)
+            found.setdefault(self._layout.shelf(record), Items()).insert(record.time_ms, record_id)
+        query = "SELECT CAST(name AS TEXT), time_ms, id FROM forgotten JOIN names ON number = shelf"
+        for shelf, time_ms, record_id in self._connection.execute(query):
+            found.setdefault(shelf, Items()).insert(time_ms, record_id)
+        return found
 
     def _note(self, new: Sequence[Record]) -> None:
         if self._items is not None:
-            with self._items.lock:
-                for record in new:
-                    self._items.insert(record.time_ms, record.id)
+            for record in new:
+                items = self._items.setdefault(self._layout.shelf(record), Items())
+                with items.lock:
+                    items.insert(record.time_ms, record.id)
 
-    def forget(self, gists: Mapping[bytes, bytes]) -> int:
-        """Keep of the records of these ids nothing but the gists; how many were here. Raises LogBlocked, LogDamaged."""
+    def forget(self, gists: Mapping[bytes, tuple[str, bytes]]) -> int:
+        """Keep of the records of these ids nothing but shelf and gist; how many were here.
+
+        Raises LogBlocked, LogDamaged.
+        """
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The two GossipSub topics of a swarm: records, which are kept, and presence, which is not.
+"""The GossipSub topics of a swarm: records, which are kept, and presence, which is not; or one for each shelf.
 
 A message's data is one record as it is stored, and its libp2p author must be the record's. A message is judged before
 it is forwarded, synchronously and without touching the disk: `screen` does all that is cheap, then the message's
@@ -22,6 +22,8 @@ from gossip.events import Event, PresenceArrived, Trouble
 from gossip.flood import Flood
 from gossip.identity import ED25519_PREFIX
 from gossip.intake import Intake, Refused
+from gossip.layout import PRESENCE as PRESENCE_TOPIC
+from gossip.layout import topic_of
 from gossip.metrics import Metrics
 from gossip.outgoing import QUEUE_LENGTH
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
@@ -40,11 +42,6 @@ PRESENCE_FRESH_MS: Final = 2 * 60 * 1000
 PRESENCE_BURST: Final = 10.0
 PRESENCE_PER_SECOND: Final = 0.5
 PRESENCE_AUTHORS: Final = 10_000
-
-
-def topics_of(swarm: str) -> tuple[str, str]:
-    """The names of the records topic and the presence topic."""
-    return f"arnode/1/{swarm}/records", f"arnode/1/{swarm}/presence"
 
 
 class NotItsAuthors(RecordError):
@@ -89,7 +86,10 @@ class Mesh:
         allowed: Callable[[ID], bool],
         twins: Twins,
     ) -> None:
-        self.records, self.presence = topics_of(swarm)
+        shelves = [topic_of(swarm, shelf) for shelf in intake.layout.mine]
+        self.records, self.presence = shelves[0], topic_of(swarm, PRESENCE_TOPIC)
+        self.topics = (*shelves, self.presence)
+        self._swarm = swarm
         self.flood: Flood[Record] | None = None
         self._intake = intake
         self._clock = clock
@@ -108,7 +108,7 @@ class Mesh:
             record = parse(message.data)
             if message.from_id != ED25519_PREFIX + record.author:
                 raise NotItsAuthors("a message that is not its record's author's")
-            if (record.kind == PRESENCE) != (message.topicIDs[0] == self.presence):
+            if message.topicIDs[0] != self._topic(record):
                 raise NotItsAuthors("a message in the wrong topic")
             check_clock(record, self._clock())
             return self._worth_a_look(record)
@@ -117,6 +117,11 @@ class Mesh:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not be blamed on the peer
             self._put(Trouble("judging a message", reason_of(error)))
         return None
+
+    def _topic(self, record: Record) -> str:
+        if record.kind == PRESENCE:
+            return self.presence
+        return topic_of(self._swarm, self._intake.layout.shelf(record))
 
     def _worth_a_look(self, record: Record) -> Record | None:
         if record.kind == PRESENCE:
@@ -171,6 +176,10 @@ class Mesh:
         router = None if self.flood is None else self.flood.router
         return len(router.mesh.get(topic, ())) if isinstance(router, Router) else 0
 
+    def kin(self) -> int:
+        """How many peers have joined the topic that matters most to this node."""
+        return len(self.flood.peer_topics.get(self.records, ())) if self.flood else 0
+
     @property
     def longest_queue(self) -> int:
         """How many messages wait for the peer that has most to read."""
@@ -195,10 +204,10 @@ class Mesh:
                 self._lost = 0
 
     def members(self) -> set[str]:
-        """The peer ids that GossipSub's mesh of this node consists of, in either topic."""
+        """The peer ids that GossipSub's mesh of this node consists of, in any topic."""
         router = None if self.flood is None else self.flood.router
         meshes = router.mesh if isinstance(router, Router) else {}
-        return {str(peer) for topic in (self.records, self.presence) for peer in meshes.get(topic, ())}
+        return {str(peer) for topic in self.topics for peer in meshes.get(topic, ())}
 
     async def publish(self, record: Record) -> None:
         """Send a record of this node to the swarm; waits a moment while peers have much to read.
@@ -215,7 +224,7 @@ class Mesh:
         if flood is None:
             return
         await _drain(flood, PACE_ABOVE, PACE_SECONDS)
-        await flood.publish(self.presence if record.kind == PRESENCE else self.records, record.raw)
+        await flood.publish(self._topic(record), record.raw)
         await trio.lowlevel.checkpoint()  # the library's publish never yields, so the queues would only grow
 
 
@@ -225,7 +234,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, router: Router) -> AsyncIterato
     flood = Flood(
         host,
         router,
-        topics=(mesh.records, mesh.presence),
+        topics=mesh.topics,
         max_message_bytes=MAX_BYTES,
         screen=mesh.screen,
         accept=mesh.accept,
@@ -236,7 +245,7 @@ async def open_mesh(host: BasicHost, mesh: Mesh, router: Router) -> AsyncIterato
     try:
         async with background_trio_service(flood), background_trio_service(router):
             await flood.wait_until_ready()
-            for topic in (mesh.records, mesh.presence):
+            for topic in mesh.topics:
                 await flood.subscribe(topic)
             mesh.flood = flood
             try:

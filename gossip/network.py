@@ -37,6 +37,7 @@ from gossip.host import (
 from gossip.identity import ED25519_PREFIX, Identity
 from gossip.intake import Intake
 from gossip.lan import stay_visible
+from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics, look_up
@@ -100,6 +101,7 @@ async def open_network(
     book: AddressBook | None = None,
     lan: bool = False,
     archive: bool = False,
+    layout: Layout = WHOLE,
 ) -> AsyncIterator["Network"]:
     """Join `swarm`: listen on `listen`, stay connected to `bootstrap`, and exchange records until the block ends.
 
@@ -107,13 +109,26 @@ async def open_network(
     called in worker threads. `clock` gives milliseconds since 1970. Peers that do not answer are no error: they are
     tried again for as long as the block lasts. With a `key` the swarm is private: only nodes that hold it can connect.
     `book` remembers peers from one block to the next. With `lan` nodes on the local network find each other by mDNS.
-    `archive`: tell peers that this node forgets nothing.
+    `archive`: tell peers that this node forgets nothing. `layout`: which records this node keeps; all of a swarm agree
+    on where a record belongs.
     Raises ListenError, AddressError.
     """
     contacts = [parse_peer_address(text) for text in bootstrap]
     known = AddressBook() if book is None else book
     network = Network(
-        identity, log, swarm, listen, contacts, check, clock, tuning, key, known, lan=lan, archive=archive
+        identity,
+        log,
+        swarm,
+        listen,
+        contacts,
+        check,
+        clock,
+        tuning,
+        key,
+        known,
+        lan=lan,
+        archive=archive,
+        layout=layout,
     )
     network._open_book()
     await network._intake.prepare()
@@ -132,8 +147,8 @@ async def open_network(
 class Network:
     """A joined swarm, made by `open_network`.
 
-    addresses: what another node passes to `--bootstrap`, the most reachable first. events: everything that happens, for
-    one reader. metrics: what happened so far, in figures.
+    layout: of the swarm's records. addresses: what another node passes to `--bootstrap`, the most reachable first.
+    events: everything that happens, for one reader. metrics: what happened so far, in figures.
     """
 
     def __init__(
@@ -148,6 +163,7 @@ class Network:
         tuning: Tuning,
         key: SwarmKey | None,
         book: AddressBook,
+        layout: Layout,
         *,
         lan: bool,
         archive: bool,
@@ -155,6 +171,7 @@ class Network:
         self.addresses: list[str] = []
         self.events = EventQueue()
         self.metrics = Metrics()
+        self.layout = layout
         self._identity = identity
         self._swarm = swarm
         self._listen = list(listen)
@@ -169,7 +186,15 @@ class Network:
         self._connections = Connections(self._tell, clock, self._allowed)
         quota = Quota(identity.author, tuning.limits)
         self._intake = Intake(
-            log, check, clock, self._tell, lambda: self.events.records_waiting, self.metrics, quota, archive=archive
+            log,
+            check,
+            clock,
+            self._tell,
+            lambda: self.events.records_waiting,
+            self.metrics,
+            quota,
+            archive=archive,
+            layout=layout,
         )
         self.storage = self._intake.storage
         self._peer_clocks = PeerClocks()
@@ -268,6 +293,7 @@ class Network:
                     blame=partial(self._blame, weight=BROKEN_PROTOCOL),
                     report=self._report,
                     metrics=self.metrics,
+                    kin=self._mesh.kin if self.layout.shelf_of else None,
                 )
                 schedule = Schedule(
                     host,

@@ -24,6 +24,7 @@ from gossip.host import Connections
 from gossip.metrics import Metrics
 
 WANTED_PEERS: Final = 8
+MOST_STRANGERS: Final = 4 * WANTED_PEERS  # connections, while there are too few to nodes with the same shelves
 DIALS_AT_ONCE: Final = 4
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -65,7 +66,8 @@ class _Try:
 class Peers:
     """Dials, asks and lets go. `allowed` says whether a peer may be dialled; `report` hears (what, why) of trouble.
 
-    useful: the peer ids that GossipSub's mesh relies on. clock: milliseconds since 1970.
+    useful: the peer ids that GossipSub's mesh relies on. kin: with how many peers this node shares what matters to it,
+    None where that is everything. clock: milliseconds since 1970.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Peers:
         blame: Callable[[ID, str], object],
         report: Callable[[str, str], object],
         metrics: Metrics,
+        kin: Callable[[], int] | None = None,
     ) -> None:
         self._host = host
         self._connections = connections
@@ -97,6 +100,7 @@ class Peers:
         self._blame = blame
         self._report = report
         self._metrics = metrics
+        self._kin = kin
         self._bootstrap: dict[ID, list[Multiaddr]] = {}
         for peer, address in bootstrap:
             if peer != host.get_id():
@@ -164,7 +168,9 @@ class Peers:
             await trio.sleep(random.uniform(0.1, 0.5))  # let a burst of connections settle
 
     def _wants_more(self) -> bool:
-        return len(self._connections.peers) < WANTED_PEERS
+        connected = len(self._connections.peers)
+        strangers = self._kin is not None and self._kin() < WANTED_PEERS and connected < MOST_STRANGERS
+        return connected < WANTED_PEERS or strangers
 
     async def _ask(self, peer: ID) -> None:
         try:

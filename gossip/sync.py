@@ -29,6 +29,7 @@ from gossip import reconcile
 from gossip.frames import ConversationError, Frames, PeerBroke, PeerGone
 from gossip.intake import Intake, Refused
 from gossip.items import ID_BYTES, Items
+from gossip.layout import MAX_SHELVES, RECORDS, is_shelf
 from gossip.reconcile import Progress
 from gossip.record import FromTheFuture, Record
 from gossip.supervise import alone
@@ -83,11 +84,11 @@ class Exchanged:
 async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchanged:
     """Exchange histories with `peer`. Raises ConversationError, LogError."""
     asked_ms, arrived = intake.clock(), await intake.arrived()
-    await frames.send("hello", VERSION, swarm, asked_ms, _about(intake))
+    await frames.send("hello", VERSION, swarm, asked_ms, await _about(intake))
     match await frames.receive():
         case ["hello", int(version), *_] if version != VERSION:
             raise OtherVersion(version)
-        case ["hello", int(), str(theirs), int(time_ms), {"archive": bool(archive)}] if _is_time(time_ms):
+        case ["hello", int(), str(theirs), int(time_ms), {"archive": bool(archive)} as about] if _is_time(time_ms):
             _same_swarm(theirs, swarm)
         case ["refuse", "version", int(version)] if version != VERSION:
             raise OtherVersion(version)
@@ -99,8 +100,10 @@ async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchang
             raise PeerBroke("did not say hello")
     offset_ms = time_ms - (asked_ms + intake.clock()) // 2
     async with frames.reading_ahead(AHEAD):
-        leader = _Leader(frames, intake, await intake.items(), peer)
-        await leader.run()
+        leader = _Leader(frames, intake, peer)
+        for shelf in await _shared(intake, about):
+            if leader.whole:
+                await leader.run(shelf)
         await frames.send("bye")
     archived = arrived if archive and leader.whole and leader.all_taken else 0
     return Exchanged(leader.received, leader.sent, offset_ms, leader.whole, archived)
@@ -122,23 +125,24 @@ async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy:
         await frames.send("refuse", "busy")
         raise Busy("this node is busy")
     offset_ms = time_ms - intake.clock()
-    await frames.send("hello", VERSION, swarm, intake.clock(), _about(intake))
+    await frames.send("hello", VERSION, swarm, intake.clock(), await _about(intake))
     async with frames.reading_ahead(AHEAD):
-        received, sent = await _serve(frames, intake, await intake.items(), peer)
+        received, sent = await _serve(frames, intake, peer)
     return Exchanged(received, sent, offset_ms)
 
 
 class _Leader:
     """The asking side after the greeting: what is known to differ, and the requests under way."""
 
-    def __init__(self, frames: Frames, intake: Intake, items: Items, peer: str) -> None:
+    def __init__(self, frames: Frames, intake: Intake, peer: str) -> None:
         self.received = 0
         self.sent = 0
         self.whole = True
         self.all_taken = True
         self._frames = frames
         self._intake = intake
-        self._items = items
+        self._shelf = RECORDS
+        self._items = Items()
         self._peer = peer
         self._progress = Progress()
         self._message: bytes | None = None
@@ -151,11 +155,12 @@ class _Leader:
         self._waited = 0.0
         self._started = trio.current_time()
 
-    async def run(self) -> None:
-        """Until nothing differs any more, or so much was exchanged that another conversation should go on.
+    async def run(self, shelf: str) -> None:
+        """Until nothing of a shelf differs, or so much was exchanged that another conversation should go on.
 
         Several batches are checked at once. If the conversation breaks off, those that came are still stored.
         """
+        self._shelf, self._items = shelf, await self._intake.items(shelf)
         broken: ConversationError | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -173,7 +178,8 @@ class _Leader:
         while True:
             while len(self._asked) < AHEAD and (request := await self._next_request()):
                 word, content, batch = request
-                await self._frames.send(word, content)
+                named = [self._shelf] if word == "reconcile" and self._shelf != RECORDS else []
+                await self._frames.send(word, content, *named)
                 self._asked.append((word, batch))
             if not self._asked:
                 return
@@ -244,15 +250,17 @@ class _Leader:
             self._room.release()
 
 
-async def _serve(frames: Frames, intake: Intake, items: Items, peer: str) -> tuple[int, int]:
+async def _serve(frames: Frames, intake: Intake, peer: str) -> tuple[int, int]:
     """Answer the leader's requests until it says goodbye; how many records came and went."""
     progress = Progress()
     received = sent = 0
     while True:
         match await frames.receive():
-            case ["reconcile", bytes(message)]:
+            case ["reconcile", bytes(message), *named] if is_shelf(shelf := (named or [RECORDS])[0]):
+                if not intake.wants(shelf):
+                    raise PeerBroke("asks for a shelf that was not offered")
                 progress.message()
-                await frames.send("reconcile", await reconcile.answer(items, message))
+                await frames.send("reconcile", await reconcile.answer(await intake.items(shelf), message))
             case ["want", bytes(ids)] if _are_ids(ids):
                 named = _split(ids)
                 if gone := await intake.forgotten(named):
@@ -304,9 +312,19 @@ def _split(ids: bytes) -> list[bytes]:
     return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
 
 
-def _about(intake: Intake) -> dict[str, Any]:
-    """What a hello says of the node."""
-    return {"archive": intake.archive}
+async def _about(intake: Intake) -> dict[str, Any]:
+    """What a hello says of the node: `shelves` are left out where there is one."""
+    about: dict[str, Any] = {"archive": intake.archive}
+    return about | {"shelves": await intake.shelves()} if intake.layout.shelf_of else about
+
+
+async def _shared(intake: Intake, about: dict[str, Any]) -> list[str]:
+    """The shelves that both sides want, by what the peer's hello says. Raises PeerBroke."""
+    theirs = about.get("shelves", [RECORDS])
+    if not isinstance(theirs, list) or len(theirs) > MAX_SHELVES or not all(map(is_shelf, theirs)):
+        raise PeerBroke("names shelves that cannot be")
+    both = {*theirs, *await intake.shelves()}
+    return sorted(shelf for shelf in both if intake.wants(shelf) and (about["archive"] or shelf in theirs))
 
 
 def _is_batch(raws: Sequence[object]) -> bool:

@@ -29,9 +29,14 @@ class Claims:
     _own: Presence | None = None
     _waiting: trio.Event = field(default_factory=trio.Event)
 
-    def hear(self, author: bytes, presence: Presence) -> None:
-        """Take note of what a peer says that it is at; an empty claim takes its claim back."""
+    def hear(self, author: bytes, task: bytes, presence: Presence) -> None:
+        """Take note of what a peer says that it is at; an empty claim takes its claim back.
+
+        task: what it works on. On another one, it counts as one more who speaks.
+        """
         self.pace.hear(author, presence.interval, trio.current_time())
+        if task != self.state.task.fingerprint:
+            return
         self._of_peers = {claim.author: claim for claim in self.live()}
         self._of_peers.pop(author, None)
         if presence.claim:

@@ -9,9 +9,11 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from agent.entries import check
+from agent.shelves import shelf_of, shelves_of
 from gossip.addressbook import AddressBook
 from gossip.host import parse_peer_address
 from gossip.identity import load_or_create
+from gossip.layout import WHOLE, Layout, is_sharded
 from gossip.log import LogDamaged
 from gossip.network import Network, open_network
 from gossip.supervise import alone
@@ -25,7 +27,7 @@ from node.node import Node
 from node.own import OwnRecords
 from node.repair import complete, repair_log
 from node.share import take_share
-from node.state import open_state, remembered_task
+from node.state import State, open_state, remembered_task
 from trainer.device import require
 from trainer.task import built_in_tasks
 
@@ -94,6 +96,7 @@ async def _live(home: Home, wish: Wish, config: Config, feed: Feed, deadline: fl
                 book=AddressBook(home.book(membership.swarm)),
                 lan=config.lan,
                 archive=config.keeps_all,
+                layout=layout_of(membership.swarm, state),
             ) as network,
         ):
             node = Node(state, identity, own, network, feed, config, membership, deadline, model)
@@ -108,6 +111,13 @@ async def _live(home: Home, wish: Wish, config: Config, feed: Feed, deadline: fl
             except BaseExceptionGroup as group:
                 raise alone(group)  # noqa: B904 - the same error without its wrapping
             node.summary()
+
+
+def layout_of(swarm: str, state: State) -> Layout:
+    """How the swarm's records are laid out, and what of them this node keeps."""
+    if not is_sharded(swarm):
+        return WHOLE
+    return Layout(shelves_of(state.task.fingerprint, state.device.device_class), shelf_of)
 
 
 async def _stop_on_signal(scope: trio.CancelScope, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:

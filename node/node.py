@@ -107,7 +107,7 @@ class Node:
             deadline=deadline,
         )
         keep_days = math.inf if config.keeps_all else config.keep_days
-        self.retention = Retention(state, network.forget, self._note, keep_days)
+        self.retention = Retention(state, network.forget, self._note, keep_days, network.layout)
         self.kept = 0
         self.adopted = 0
 
@@ -243,9 +243,11 @@ class Node:
 
     def _note_claim(self, record: Record) -> None:
         presence = read(record)
-        if isinstance(presence, Presence) and record.task == self.state.task.fingerprint:
+        if not isinstance(presence, Presence):
+            return
+        self.research.claims.hear(record.author, record.task, presence)
+        if record.task == self.state.task.fingerprint:
             self.live.heard(record.author, record.time_ms, presence)
-            self.research.claims.hear(record.author, presence)
 
     async def _do_research(self) -> None:
         state, home = self.state, self.state.home

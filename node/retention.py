@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from agent.retention import rule
+from gossip.layout import WHOLE, Layout
 from gossip.log import LogBlocked
 from gossip.network import now_ms
 from gossip.record import Record
@@ -26,12 +27,16 @@ AT_ONCE: Final = 500
 
 @dataclass
 class Retention:
-    """Forgets what is older than `keep_days`, math.inf for never. forget: in the log; note: tells a person."""
+    """Forgets what is older than `keep_days`, math.inf for never. forget: in the log; note: tells a person.
+
+    layout: what is on other shelves than this node's own, of a task that it left, is not exchanged, and so stays.
+    """
 
     state: State
     forget: Callable[[Sequence[tuple[Record, bytes]]], Awaitable[int]]
     note: Callable[[str], None]
     keep_days: float
+    layout: Layout = WHOLE
     _archived: int = 0
     _news: trio.Event = field(default_factory=trio.Event)
 
@@ -61,7 +66,8 @@ class Retention:
 
         def some() -> tuple[bool, list[tuple[Record, bytes]]]:
             records = list(islice(old, AT_ONCE))
-            return bool(records), [(one, left) for one in records if (left := gist(one)) is not None]
+            ours = [one for one in records if self.layout.shelf(one) in self.layout.mine]
+            return bool(records), [(one, left) for one in ours if (left := gist(one)) is not None]
 
         done, more = 0, True
         while more:

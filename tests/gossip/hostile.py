@@ -21,11 +21,11 @@ from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT, Yamu
 from gossip.events import Trouble
 from gossip.host import parse_peer_address
 from gossip.identity import Identity
-from gossip.mesh import topics_of
+from gossip.layout import topic_of
 from tests.gossip import bare
 from tests.gossip.nodes import Node, node, record
 
-RECORDS, PRESENCE = topics_of("test")
+RECORDS, PRESENCE = topic_of("test", "records"), topic_of("test", "presence")
 _numbers = itertools.count(1)
 
 

@@ -18,6 +18,7 @@ from gossip.addressbook import AddressBook
 from gossip.door import Door
 from gossip.events import Event, RecordArrived
 from gossip.identity import Identity, new_identity
+from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.network import Network, Tuning, now_ms, open_network
 from gossip.record import Record, pack_body, sign
@@ -89,9 +90,9 @@ class Node:
 
         await self.until(subscribed)
 
-    async def say(self, kind: str = "insight") -> Record:
+    async def say(self, kind: str = "insight", text: str = "") -> Record:
         """Append a new record and publish it."""
-        new = record(self.identity, kind)
+        new = record(self.identity, kind, text=text)
         self.log.append([new])
         await self.network.publish(new)
         return new
@@ -113,6 +114,7 @@ async def node(
     book: AddressBook | None = None,
     lan: bool = False,
     archive: bool = False,
+    layout: Layout = WHOLE,
     log: Log | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose log is in `folder`, made if need be; or one with that open log."""
@@ -134,6 +136,7 @@ async def node(
                 book=book,
                 lan=lan,
                 archive=archive,
+                layout=layout,
             ) as network,
             trio.open_nursery() as nursery,
         ):

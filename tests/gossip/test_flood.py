@@ -21,13 +21,13 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.utils import maybe_consume_signed_record
 
 from gossip import flood, incoming
-from gossip.mesh import topics_of
+from gossip.layout import topic_of
 from gossip.outgoing import QUEUE_LENGTH, framed
 from gossip.router import Router
 from tests.gossip import bare
 from tests.gossip.nodes import hardened
 
-RECORDS, _ = topics_of("test")
+RECORDS = topic_of("test", "records")
 
 
 async def test_an_rpc_with_a_stale_peer_record_is_used_all_the_same() -> None:

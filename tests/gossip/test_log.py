@@ -229,8 +229,8 @@ def test_what_is_forgotten_stays_of_the_set_and_is_not_taken_again(tmp_path: Pat
         log.append(records)
         before = log.items()
         fingerprint = before.sum(0, len(before))
-        assert log.forget({old.id: b"gist" for old in records[:30]}) == 30
-        assert log.forget({records[0].id: b"another", bytes(32): b""}) == 0
+        assert log.forget({old.id: ("records", b"gist") for old in records[:30]}) == 30
+        assert log.forget({records[0].id: ("records", b"another"), bytes(32): ("records", b"")}) == 0
         assert log.append(records) == []
         assert log.missing([old.id for old in records]) == []
     with Log(tmp_path / "log") as log:  # and so after a restart
@@ -240,7 +240,7 @@ def test_what_is_forgotten_stays_of_the_set_and_is_not_taken_again(tmp_path: Pat
         assert log.count() == 20
         assert log.append(records) == []
         assert {one.id: one for one in log.forgotten()} == {
-            old.id: Forgotten(old.id, old.time_ms, old.task, old.author, b"gist") for old in records[:30]
+            old.id: Forgotten(old.id, old.time_ms, old.task, old.author, "records", b"gist") for old in records[:30]
         }
         assert log.usage() == {ALICE.author: (50, sum(len(new.raw) for new in records[30:]) + 30 * len(b"gist"))}
 
@@ -251,7 +251,7 @@ def test_what_is_forgotten_gives_its_room_back(tmp_path: Path) -> None:
         log.append(records)
     full = (tmp_path / "log").stat().st_size
     with Log(tmp_path / "log") as log:
-        log.forget({old.id: b"" for old in records})
+        log.forget({old.id: ("records", b"") for old in records})
     assert (tmp_path / "log").stat().st_size < full / 5
 
 
@@ -259,7 +259,7 @@ def test_a_contradiction_is_remembered_when_its_records_are_forgotten(tmp_path: 
     records = [record(ALICE, time_ms=1), record(ALICE, time_ms=1)]
     with Log(tmp_path / "log") as log:
         log.append(records)
-        log.forget({records[0].id: b""})
+        log.forget({records[0].id: ("records", b"")})
         assert log.contradicting_authors() == {ALICE.author}
 
 
@@ -274,4 +274,4 @@ def test_a_log_of_the_first_format_is_read_and_then_written(tmp_path: Path) -> N
         assert list(log.forgotten()) == []
         assert log.missing([bytes(32)]) == [bytes(32)]
     with Log(tmp_path / "log") as log:
-        assert log.forget({records[0].id: b""}) == 1
+        assert log.forget({records[0].id: ("records", b"")}) == 1

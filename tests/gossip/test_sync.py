@@ -22,6 +22,7 @@ from gossip.events import EventQueue, RecordArrived
 from gossip.frames import FRAME_SECONDS, MAX_FRAME, ConversationError, Frames, PeerBroke, PeerGone
 from gossip.identity import new_identity
 from gossip.intake import MAX_EVENTS_WAITING, Intake
+from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.network import now_ms
 from gossip.record import Record, RecordError
@@ -60,13 +61,19 @@ class Side:
     """A log with its intake and events."""
 
     def __init__(
-        self, folder: Path, records: Sequence[Record], check: Callable[[Record], None], *, archive: bool
+        self,
+        folder: Path,
+        records: Sequence[Record],
+        check: Callable[[Record], None],
+        *,
+        archive: bool,
+        layout: Layout,
     ) -> None:
         self.log = Log(folder / f"log-{id(self)}")
         self.log.append(records)
         self.events = EventQueue()
         waiting = lambda: self.events.records_waiting  # noqa: E731
-        self.intake = Intake(self.log, check, now_ms, self.events.put, waiting, archive=archive)
+        self.intake = Intake(self.log, check, now_ms, self.events.put, waiting, archive=archive, layout=layout)
 
 
 @asynccontextmanager
@@ -76,8 +83,9 @@ async def side(
     check: Callable[[Record], None] = lambda new: None,
     *,
     archive: bool = False,
+    layout: Layout = WHOLE,
 ) -> AsyncIterator[Side]:
-    made = Side(folder, records, check, archive=archive)
+    made = Side(folder, records, check, archive=archive, layout=layout)
     try:
         yield made
     finally:

@@ -28,13 +28,13 @@ from gossip.events import PeerConnected, PeerRejected, RecordArrived, Trouble
 from gossip.guard import MAX_OFFENCES
 from gossip.host import parse_peer_address, peer_id_of
 from gossip.identity import Identity, new_identity
-from gossip.mesh import topics_of
+from gossip.layout import topic_of
 from gossip.network import Tuning
 from tests.gossip import bare
 from tests.gossip.hostile import meshsub, serves_others, signed_message, stranger_to
 from tests.gossip.nodes import hardened, node, record
 
-RECORDS, PRESENCE = topics_of("test")
+RECORDS, PRESENCE = topic_of("test", "records"), topic_of("test", "presence")
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from gossip import (
     upstream,
     yamux,
 )
+from gossip.layout import PRESENCE, RECORDS, topic_of
 from tests.interop import vectors
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 def test_kinds_topics_and_protocols_have_the_names_that_the_code_uses() -> None:
     assert set(re.findall(r"`([a-z]+)`", rows(section("Records"))[1][2])) == record.KINDS
-    for topic in mesh.topics_of("<swarm>"):
+    for topic in (topic_of("<swarm>", name) for name in (RECORDS, PRESENCE)):
         assert f"`{topic}`" in PAGE
     for protocol in (sync.PROTOCOL, exchange.PROTOCOL, reach.PROTOCOL):
         assert re.search(rf"^## .*`{re.escape(protocol)}`$", PAGE, re.MULTILINE)

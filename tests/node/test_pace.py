@@ -76,7 +76,7 @@ async def test_what_is_new_is_said_at_once_and_later_where_much_was_said(
     with open_lab(tmp_path) as lab, open_state(lab.home, None, writing=False) as state:
         claims = Claims(state, "ada", announce)
         for name in names(100):
-            claims.hear(name, Presence(alias="x", activity="y", interval=50.0))
+            claims.hear(name, state.task.fingerprint, Presence(alias="x", activity="y", interval=50.0))
         started = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(claims.keep_saying)
@@ -103,11 +103,11 @@ async def test_a_claim_holds_until_it_is_repeated_in_a_large_swarm_and_ten_minut
     with open_lab(tmp_path) as lab, open_state(lab.home, None, writing=False) as state:
         small, large = Claims(state, "ada", announce), Claims(state, "bob", announce)
         for name in names(4000):
-            large.hear(name, Presence(alias="x", activity="y", interval=2000.0))
+            large.hear(name, bytes(32), Presence(alias="x", activity="y", interval=2000.0))
         for claims, least in ((small, CLAIM_MS), (large, 1000 * 4000 / HEARD_A_SECOND)):
             before = now_ms()
             await claims.say("exploring", {"DEPTH": 4})
             assert said[-1].expires_ms >= before + least
         liar = Presence(alias="x", activity="y", claim={"DEPTH": 4}, expires_ms=2**62)
-        small.hear(ME, liar)
+        small.hear(ME, state.task.fingerprint, liar)
         assert small.live()[0].expires_ms <= now_ms() + CLAIM_MS
