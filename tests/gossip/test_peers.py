@@ -221,7 +221,7 @@ async def give(host: BasicHost, peer: ID, raw: bytes) -> None:
     """Lead an exchange with `peer` in which it is given these bytes for a record."""
     stream = await host.new_stream(peer, [TProtocol(sync.PROTOCOL)])
     frames = Frames(stream, budget=1 << 24)
-    await frames.send("hello", sync.VERSION, "test", now_ms())
+    await frames.send("hello", sync.VERSION, "test", now_ms(), {"archive": False})
     await frames.receive()
     await frames.send("give", [raw])
     await frames.receive()
