@@ -10,9 +10,18 @@ from functools import lru_cache
 from typing import Any, Final
 
 from agent import notebook
+from agent.entries import Entry, read
 from agent.evidence import Moment
+from gossip.record import Record
 
 REMEMBERED: Final = 200_000
+PRESENCES: Final = 4_000
+
+
+@lru_cache(PRESENCES)
+def read_alike(record: Record) -> Entry:
+    """The record's body, read once for all who hear it. Raises BadBody."""
+    return read(record)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from gossip.stamp import Stamps
 from node.simulation import virtual
 from node.simulation.network import Member, SimulatedNetwork, open_ideal
 from node.simulation.node import Node, Step, identity
+from node.simulation.shared import read_alike
 from node.simulation.traffic import Traffic
 from node.simulation.virtual import START_MS
 from node.simulation.world import World, surface_world
@@ -195,7 +196,7 @@ class Swarm:
             if record.time_ms < since_ms:
                 self.caught_up[number] = trio.current_time()
             return
-        said = entries.read(record)
+        said = read_alike(record)
         assert isinstance(said, Presence)
         claims = self._claims[node.author]
         claims.pop(record.author, None)
