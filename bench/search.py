@@ -100,7 +100,7 @@ def wall_seconds(world: World, mark: float, size: int, number: int) -> float:
 
 
 def show(name: str, runs: Sequence[Run], limit: int) -> None:
-    """Two lines: experiments and trials to the mark, and what was reached."""
+    """Experiments and trials to the mark, and what was reached: in a line with quartiles, then as figures."""
     experiments = sorted(run.there[0] if run.there else len(run.path) for run in runs)
     trials = sorted(run.there[1] if run.there else limit for run in runs)
     missed = sum(run.there is None for run in runs)
@@ -112,6 +112,10 @@ def show(name: str, runs: Sequence[Run], limit: int) -> None:
         f"after {limit} trials {statistics.median(final):.4f} ({final[low]:.4f} to {final[high]:.4f})",
         flush=True,
     )
+    print(figure(f"{name}, to the mark", "experiments", experiments, better="lower"))
+    print(figure("… trials", "trials", trials, better="lower"))
+    print(figure("… not there", "", [missed], better="lower"))
+    print(figure(f"… the best after {limit} trials", "bits per byte", final, better="lower"), flush=True)
 
 
 def main() -> None:
@@ -136,8 +140,9 @@ def main() -> None:
             for size in (1, SWARM)
         }
         for size, seconds in times.items():
-            print(figure(f"wall time of {size}", "min", [each / 60 for each in seconds]))
-        print(f"speed-up of {SWARM}: {statistics.median(times[1]) / statistics.median(times[SWARM]):.2f}")
+            print(figure(f"wall time of {size}", "virtual min", [each / 60 for each in seconds]))
+        gain = statistics.median(times[1]) / statistics.median(times[SWARM])
+        print(figure(f"speed-up of {SWARM}", "times", [gain], better="higher"))
 
 
 if __name__ == "__main__":
