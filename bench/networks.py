@@ -22,6 +22,7 @@ from gossip.identity import Identity, new_identity
 from gossip.log import Log
 from gossip.network import now_ms, open_network
 from gossip.record import Record
+from gossip.stamp import Stamps
 
 LISTEN: Final = "/ip4/127.0.0.1/tcp/0"
 DIAL_SECONDS: Final = 30.0
@@ -42,17 +43,17 @@ class Node:
     hearers: Callable[[], int]
 
 
-def entry(author: Identity, number: int = 0) -> Record:
-    """A record of about 2 kB that passes the node's own check."""
+def entry(author: Identity, stamps: Stamps) -> Record:
+    """A record of about 2 kB that passes the node's own check, with a time that no other of its author has."""
     text = "".join(random.choices("abcdefghijklmnopqrstuvwxyz ", k=1000))
     evidence = [random.randbytes(32) for _ in range(22)]
-    return write(author, bytes(32), now_ms() + number % 2, Hypothesis(text=text, evidence=evidence))
+    return write(author, bytes(32), stamps.next(now_ms()), Hypothesis(text=text, evidence=evidence))
 
 
 @asynccontextmanager
 async def plain(folder: Path, dial: Sequence[str], hear: Hear) -> AsyncIterator[Node]:
     """The library as it comes: `new_host()` and GossipSub 1.2."""
-    host, author = new_host(key_pair=create_new_key_pair()), new_identity()
+    host, author, stamps = new_host(key_pair=create_new_key_pair()), new_identity(), Stamps()
     router = GossipSub([PROTOCOL_ID_V12], degree=6, degree_low=4, degree_high=12)
     pubsub = Pubsub(host, router)
 
@@ -64,7 +65,7 @@ async def plain(folder: Path, dial: Sequence[str], hear: Hear) -> AsyncIterator[
                 hear(message.from_id + message.seqno, False)
 
     async def say(told: Callable[[bytes], None]) -> None:
-        data = entry(author).raw
+        data = entry(author, stamps).raw
         told(pubsub.my_id.to_bytes() + (pubsub.counter + 1).to_bytes(8, "big"))
         await pubsub.publish("bench", data)
 
@@ -92,7 +93,7 @@ async def plain(folder: Path, dial: Sequence[str], hear: Hear) -> AsyncIterator[
 @asynccontextmanager
 async def arnode(folder: Path, dial: Sequence[str], hear: Hear) -> AsyncIterator[Node]:
     """arnode's network, with the check and the log of a node."""
-    identity = new_identity()
+    identity, stamps = new_identity(), Stamps()
     with Log(folder / identity.author.hex()[:16]) as log:
         async with (
             open_network(identity, log, swarm="bench", listen=[LISTEN], bootstrap=dial, check=check) as network,
@@ -105,7 +106,7 @@ async def arnode(folder: Path, dial: Sequence[str], hear: Hear) -> AsyncIterator
                         hear(event.record.id, event.via == "sync")
 
             async def say(told: Callable[[bytes], None]) -> None:
-                record = entry(identity, random.randrange(2))
+                record = entry(identity, stamps)
                 await trio.to_thread.run_sync(log.append, [record])
                 told(record.id)
                 await network.publish(record)
