@@ -29,7 +29,7 @@ USUALLY: Final = ("adoption", "delays")
 def part_of(name: str, outcome: Outcome) -> str:
     """The scenario's part of the page; its plots are written."""
     plots = plots_of(outcome)
-    shown = SHOWN.get(name) or [next(kind for kind in USUALLY if kind in plots)]
+    shown = SHOWN.get(name) or [kind for kind in USUALLY if kind in plots][:1]
     lines = [as_markdown(name, outcome)]
     for kind in shown:
         file = IMAGES / f"simulated-{name}-{kind}.svg"

@@ -86,8 +86,8 @@ def play(
     if scenario.network.kind == "entrance":
         from node.simulation.siege import Entrance  # libp2p takes seconds to import
 
-        digest, figures, delays = Entrance(scenario, seed).run()
-        return Outcome(scenario, seed, digest, figures, {"delays": delays})
+        digest, figures = Entrance(scenario, seed).run()
+        return Outcome(scenario, seed, digest, figures, {})
     rng = random.Random(seed)
     world = _world(scenario)
     nodes = _nodes(scenario, world, seed)
