@@ -30,13 +30,13 @@ from node.simulation.liars import KINDS, Colluder, Denier, Exaggerator, Liar, ma
 from node.simulation.modelled import modelled_world
 from node.simulation.node import Node, identity, make_result
 from node.simulation.persistence import longest_gap, most_near, repeats, shifts
+from node.simulation.spread import TRUE, bests_of, when_reached
 from node.simulation.swarm import ACTIVITIES, Swarm, make_swarm
 from node.simulation.virtual import START_MS
 from node.simulation.world import surface_world
-from trainer.recipe import BASELINE, Recipe, make_recipe
+from trainer.recipe import BASELINE, make_recipe
 from trainer.task import Task, load_task
 
-TRUE: Final = 3.0  # deviations
 RIPE: Final = 10.0  # minutes that a discovery has to be confirmed and spread
 SAMPLES: Final = 6
 NUMBERS_APART: Final = 100
@@ -94,13 +94,13 @@ def _discoveries(swarm: Swarm, minutes: float) -> dict[tuple[str, str], list[flo
     true = [found for found in ripe if _true_gain(swarm, by_id[found.record_id]) > TRUE * swarm.world.sd]
     confirmed = sum(found.status == "confirmed" for found in true)
     false = [f for f in book.discoveries() if f.status == "confirmed" and _true_gain(swarm, by_id[f.record_id]) <= 0]
-    bests = {node.author: _bests(book, node.author) for node in swarm.nodes}
+    bests = {node.author: bests_of(book, node.author) for node in swarm.nodes}
     times = [test.moment[0] for test in book.experiments()]
     seconds, experiments, never, waiting = [], [], 0, 0
     for found in true:
         left = [_left(swarm, node, found) for node in swarm.nodes]
         waiting += found.status != "confirmed" and max(left) > TRUE * swarm.world.sd
-        reached = [_reached(swarm, bests[node.author], found) for node in swarm.nodes]
+        reached = [when_reached(swarm.world, bests[node.author], found) for node in swarm.nodes]
         if any(moment is None for moment in reached):
             never += 1
             continue
@@ -116,25 +116,6 @@ def _discoveries(swarm: Swarm, minutes: float) -> dict[tuple[str, str], list[flo
         ("from a true discovery to all others", "virtual s"): seconds,
         ("experiments of the swarm meanwhile", ""): experiments,
     }
-
-
-def _bests(book: Notebook, author: bytes) -> list[tuple[int, Recipe]]:
-    """A node's best recipe from when on, milliseconds since 1970."""
-    keeps = [(test.moment[0], test.candidate) for test in book.experiments(author) if kept(test.verdict)]
-    return [(0, BASELINE), *keeps]
-
-
-def _reached(swarm: Swarm, bests: Sequence[tuple[int, Recipe]], found: Discovery) -> int | None:
-    """When a discovery reached a node with these best recipes."""
-    task = swarm.world.task
-    at_first = max(index for index, (since, _) in enumerate(bests) if since <= found.time_ms)
-    for since, best in bests[at_first:]:
-        if found.new_values.items() <= best.knobs.items():
-            return max(since, found.time_ms)
-        more = make_recipe(task, {**best.knobs, **found.new_values})
-        if swarm.world.gain(best, more) < TRUE * swarm.world.sd:
-            return max(since, found.time_ms)
-    return None
 
 
 def _left(swarm: Swarm, node: Node, found: Discovery) -> float:

@@ -61,7 +61,7 @@ class Spread:
 def spread_of(world: World, book: Notebook, authors: Sequence[bytes], start_ms: int, end_ms: int) -> Spread:
     """Follow the discoveries of these authors among them. book: has all records."""
     by_id = {test.record_id: test for test in book.experiments()}
-    bests = {author: _bests(book, author) for author in authors}
+    bests = {author: bests_of(book, author) for author in authors}
     last = end_ms - RIPE * (end_ms - start_ms)
     ripe = [found for found in book.discoveries() if found.author in bests and found.time_ms <= last]
     gains = {
@@ -73,19 +73,19 @@ def spread_of(world: World, book: Notebook, authors: Sequence[bytes], start_ms: 
     for found in largest:
         if gains[found.record_id] <= TRUE:
             continue
-        moments = [_reached(world, bests[author], found) for author in authors]
+        moments = [when_reached(world, bests[author], found) for author in authors]
         minutes = sorted((moment - found.time_ms) / 60_000 for moment in moments if moment is not None)
         words = ", ".join(f"{knob}={value}" for knob, value in found.new_values.items())
         curves.append(Curve(words, gains[found.record_id], tuple(minutes), len(authors)))
     return Spread(curves)
 
 
-def _bests(book: Notebook, author: bytes) -> list[tuple[int, Recipe]]:
+def bests_of(book: Notebook, author: bytes) -> list[tuple[int, Recipe]]:
     """A node's best recipe from when on, milliseconds since 1970."""
     return [(0, BASELINE), *((test.moment[0], test.candidate) for test in book.keeps(author))]
 
 
-def _reached(world: World, bests: Sequence[tuple[int, Recipe]], found: Discovery) -> int | None:
+def when_reached(world: World, bests: Sequence[tuple[int, Recipe]], found: Discovery) -> int | None:
     """When a discovery reached a node with these best recipes."""
     at_first = bisect_right([since for since, _ in bests], found.time_ms) - 1
     for since, best in bests[at_first:]:
