@@ -45,7 +45,7 @@ LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
 BATCH_RECORDS: Final = 256
 BATCH_BYTES: Final = 384 * 1024
 AHEAD: Final = 4
-AT_ONCE: Final = 4
+AT_ONCE: Final = 4  # batches that came and are not on disk yet
 ENOUGH_FOUND: Final = 4096
 
 

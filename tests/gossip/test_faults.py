@@ -21,6 +21,7 @@ from tests.gossip.nodes import Node, node
 TASKS = {
     "storing records",
     "watching the disk",
+    "checking records",
     "bootstrap",
     "peer exchange",
     "visits",
