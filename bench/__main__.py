@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,16 +46,8 @@ def main() -> None:
     wanted = [bench for bench in BENCHES if bench.name in options.names]
     if not options.names:
         wanted = [bench for bench in BENCHES if options.all or options.quick or not bench.long]
-    runs, failed, skipped = {}, {}, {}
-    for bench in wanted:
-        print(f"## bench.{bench.name}", file=sys.stderr, flush=True)
-        ended = run(bench.words(options.quick), 60 * bench.minutes)
-        if ended.failed:
-            failed[bench.name] = ended.failed
-        elif ended.skipped:
-            skipped[bench.name] = ended.skipped
-        else:
-            runs[bench.name] = described(bench, ended, quick=options.quick)
+    keep = options.baseline if options.save_baseline else None
+    runs, skipped, failed = measured(wanted, quick=options.quick, keep=keep)
     report.show(Console(highlight=False), runs, known)
     for line in report.closing(runs, known):
         print(line)
@@ -64,11 +57,30 @@ def main() -> None:
     if not options.names and (left := [bench.name for bench in BENCHES if bench not in wanted]):
         print(f"not run without --all: {', '.join(left)}")
     if options.save_baseline:
-        baseline.save(runs, options.baseline)
         print(f"kept as the baseline: {', '.join(runs) or 'nothing'}")
         if options.baseline == baseline.BASELINE:
             failed |= into_pages()
     sys.exit(1 if failed else 0)
+
+
+def measured(
+    wanted: Sequence[Bench], *, quick: bool, keep: Path | None
+) -> tuple[dict[str, Run], dict[str, str], dict[str, str]]:
+    """Run benchmarks one after the other: (runs, why which were skipped, why which failed); each is kept at once."""
+    runs, skipped, failed = {}, {}, {}
+    code = commit()  # before anything is kept, which changes a file of it
+    for bench in wanted:
+        print(f"## bench.{bench.name}", file=sys.stderr, flush=True)
+        ended = run(bench.words(quick), 60 * bench.minutes)
+        if ended.failed:
+            failed[bench.name] = ended.failed
+        elif ended.skipped:
+            skipped[bench.name] = ended.skipped
+        else:
+            runs[bench.name] = described(bench, ended, code, quick=quick)
+            if keep is not None:
+                baseline.save({bench.name: runs[bench.name]}, keep)
+    return runs, skipped, failed
 
 
 def into_pages() -> dict[str, str]:
@@ -82,13 +94,13 @@ def into_pages() -> dict[str, str]:
     return {}
 
 
-def described(bench: Bench, ended: Ended, *, quick: bool) -> Run:
+def described(bench: Bench, ended: Ended, code: str, *, quick: bool) -> Run:
     """A benchmark's figures with where they are from."""
     here, card = detect(("cpu",)), detect()
     machine = [here.name, f"{here.cores} cores", platform.system(), *([card.name] if card.kind != "cpu" else [])]
     return Run(
         command=" ".join(["python", *bench.words(quick)]),
-        commit=commit(),
+        commit=code,
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=", ".join(machine),
         python=platform.python_version(),
@@ -118,4 +130,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("stopped, and what ran with it: no table, nothing kept")
+        sys.exit("stopped, with the benchmark that ran: no table")
