@@ -266,8 +266,7 @@ class Flood(Pubsub, Generic[Read]):
             last = trio.current_time()
             self._news = trio.Event()
             for queue in self.peer_queues.values():
-                if len(queue):
-                    wake(queue)
+                wake(queue)
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC | bytes) -> bool:
         """Write an RPC, or a frame from the peer's queue; False when the stream has ended.

@@ -63,6 +63,8 @@ class Frames:
 
 def pieces_of(rpc: rpc_pb2.RPC, size: int) -> int:
     """How many pieces there are in an RPC of `size` bytes. Raises DecodeError for one that no honest peer sends."""
+    if not rpc.HasField("control") and len(rpc.subscriptions) <= MAX_SUBSCRIPTIONS:
+        return 1 + len(rpc.publish) + len(rpc.subscriptions) + size // PIECE_BYTES
     control = rpc.control
     entries = len(control.ihave) + len(control.iwant) + len(control.graft) + len(control.prune) + len(control.idontwant)
     ids = sum(len(entry.messageIDs) for part in (control.ihave, control.iwant, control.idontwant) for entry in part)

@@ -59,6 +59,9 @@ class Outgoing(PriorityQueue):
     def __len__(self) -> int:
         return len(self._rpcs) + len(self._pieces)
 
+    def __bool__(self) -> bool:
+        return bool(self._rpcs or self._pieces)
+
     def push(self, rpc: rpc_pb2.RPC, priority: bool = False) -> bool:
         """Queue an RPC of the library's making; they go before messages. False when there is no room."""
         if len(self) >= self.max_size:
@@ -101,9 +104,10 @@ def offer(queue: RpcQueue, message_id: bytes, piece: bytes) -> None:
 
 
 def wake(queue: RpcQueue) -> None:
-    """Let what waits in `queue` go out."""
-    queue._notify.set()
-    queue._notify = trio.Event()
+    """Let what waits in `queue` go out, if there is anything."""
+    if queue._queue:
+        queue._notify.set()
+        queue._notify = trio.Event()
 
 
 def has(queue: RpcQueue, message_id: bytes) -> bool:

@@ -22,6 +22,7 @@ DEGREE_LOW: Final = 3
 DEGREE_HIGH: Final = 6
 ANNOUNCE_EVERY: Final = 3  # heartbeats
 ANSWER_BYTES: Final = 512 * 1024
+CLEAN_EVERY: Final = 30  # heartbeats; the tables of rates have an entry for each peer and topic at most
 CONTROL_BYTES: Final = 64 * 1024
 ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
@@ -45,7 +46,8 @@ class Router(GossipSub):
       is never trimmed when adaptive gossip is off.
     - Symptom: an IWANT that names one message twenty thousand times is answered with twenty thousand copies.
     - Symptom: each control message carries the signed peer record, is copied twice and searched for a way to split it.
-    - Symptom: a heartbeat that has nothing to do looks through the mesh, the cache and eight tables all the same.
+    - Symptom: a heartbeat that has nothing to do looks through the mesh, the cache and eight tables all the same; each
+      RPC is asked five times for what only later versions have, and what an IDONTWANT names is kept though never read.
     """
 
     def __init__(self, heartbeat: float = 1.0) -> None:
@@ -81,10 +83,8 @@ class Router(GossipSub):
         self.beats += 1
         if self.mcache.msgs:
             self.mcache.shift()
-        if self.iwant_request_limits or self.ihave_message_limits or self.graft_flood_tracking:
+        if self.beats % CLEAN_EVERY == 0:
             self._periodic_security_cleanup()
-        if any(self.dont_send_message_ids.values()):
-            self._prune_idontwant_entries()
 
     def _mesh_is_whole(self) -> bool:
         return all(self.degree_low <= len(members) <= self.degree_high for members in self.mesh.values())
@@ -104,7 +104,8 @@ class Router(GossipSub):
             return super()._handle_topic_heartbeat(topic, current_peers, is_fanout, peers_to_gossip)
         if self.beats % ANNOUNCE_EVERY == 0:
             ids = self.mcache.window(topic)
-            for peer in self.pubsub.peer_topics.get(topic, set()) - current_peers:
+            outside = self.pubsub.peer_topics.get(topic, set()) - current_peers if ids else ()
+            for peer in outside:
                 queue = self.pubsub.peer_queues.get(peer)
                 unknown = [] if queue is None else [message_id for message_id in ids if not has(queue, message_id)]
                 if unknown:
@@ -142,6 +143,17 @@ class Router(GossipSub):
                 await self.emit_prune(topic, peer, False, False)
         await super()._emit_control_msgs(peers_to_graft, {}, peers_to_gossip)
 
+    async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
+        control = rpc.control
+        for ihave in control.ihave:
+            await self.handle_ihave(ihave, sender_peer_id)
+        for iwant in control.iwant:
+            await self.handle_iwant(iwant, sender_peer_id)
+        for graft in control.graft:
+            await self.handle_graft(graft, sender_peer_id)
+        for prune in control.prune:
+            await self.handle_prune(prune, sender_peer_id)
+
     async def emit_control_message(self, control_msg: rpc_pb2.ControlMessage, to_peer: ID) -> None:
         queue = None if self.pubsub is None else self.pubsub.peer_queues.get(to_peer)
         packet = rpc_pb2.RPC(control=control_msg)
@@ -160,12 +172,17 @@ class Router(GossipSub):
             await super().handle_prune(prune_msg, sender_peer_id)
 
     async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
-        if ihave_msg.topicID in self.mesh:
-            queue = None if self.pubsub is None else self.pubsub.peer_queues.get(sender_peer_id)
-            if queue is not None:
-                for name in ihave_msg.messageIDs:
-                    withdraw(queue, safe_bytes_from_hex(name) or b"")
-            await super().handle_ihave(ihave_msg, sender_peer_id)
+        if ihave_msg.topicID not in self.mesh or self.pubsub is None:
+            return
+        named = [message_id for name in ihave_msg.messageIDs if (message_id := safe_bytes_from_hex(name))]
+        queue = self.pubsub.peer_queues.get(sender_peer_id)
+        if queue is not None:
+            for message_id in named:
+                withdraw(queue, message_id)
+        if self._check_ihave_rate_limit(sender_peer_id, ihave_msg.topicID):
+            wanted = [message_id for message_id in named if not self.pubsub.seen_messages.has(message_id)]
+            if wanted:
+                await self.emit_iwant(wanted, sender_peer_id)
 
     async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
         named = list(dict.fromkeys(iwant_msg.messageIDs))

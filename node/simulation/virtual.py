@@ -42,6 +42,7 @@ class Clock(trio.abc.Clock):
 
     def __init__(self, failed: Callable[[Exception], object]) -> None:
         self._tick = 0
+        self._now = 0.0
         self._entered: list[tuple[int, int, Callable[[], object]]] = []
         self._order = count()
         self._failed = failed
@@ -50,7 +51,7 @@ class Clock(trio.abc.Clock):
         """Nothing to do: it stands."""
 
     def current_time(self) -> float:
-        return self._tick / TICKS_PER_SECOND
+        return self._now
 
     def enter(self, moment: float, call: Callable[[], object]) -> None:
         """Have `call` called in the first tick that is not before `moment`, in seconds."""
@@ -62,17 +63,22 @@ class Clock(trio.abc.Clock):
         entered = self._entered
         tick = math.ceil(deadline * TICKS_PER_SECOND) if deadline < math.inf else None
         if entered and (tick is None or entered[0][0] <= tick):
-            self._tick = max(self._tick, entered[0][0])
+            self._go_on(entered[0][0])
             while entered and entered[0][0] <= self._tick:
                 try:
                     heapq.heappop(entered)[2]()
                 except Exception as error:  # noqa: BLE001 - told to whoever runs this
                     self._failed(error)
         elif tick is not None:
-            self._tick = max(self._tick, tick)
+            self._go_on(tick)
         else:
             self._failed(Standstill("every task waits for something that will not happen"))
         return 0.0
+
+    def _go_on(self, tick: int) -> None:
+        if tick > self._tick:
+            self._tick = tick
+            self._now = tick / TICKS_PER_SECOND
 
 
 _clocks: Final[list[Clock]] = []  # the one of the run that is under way
@@ -154,6 +160,7 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
         (scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         (scheduler, "_r", _InOrder()),
         (trio, "sleep", sleep),
+        (trio, "current_time", clock.current_time),
         (trio.to_thread, "run_sync", _call),
         (time, "time", lambda: START_MS / 1000 + clock.current_time()),
         (time, "time_ns", lambda: START_MS * 1_000_000 + int(clock.current_time() * 1e9)),
@@ -185,7 +192,11 @@ async def _call(work: Callable[..., T], *args: Any, **_options: Any) -> T:
 
 
 def _hash(peer: ID) -> int:
-    return crc32(peer._bytes)
+    try:
+        known: int = peer.__dict__["_crc32"]
+    except KeyError:
+        known = peer.__dict__["_crc32"] = crc32(peer._bytes)
+    return known
 
 
 class _NoLock:
