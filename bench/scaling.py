@@ -56,6 +56,9 @@ FAST: Final = 100.0  # `story-cpu`: three trials of twelve seconds
 TESTED: Final = 0.3  # agent.policy: at most so much of the experiments tests what others found
 DAY: Final = 86400.0
 
+# ---- layouts: the part of all bytes that a node is sent, by bench.sharding ----
+LAYOUTS: Final = {"one topic": 1.0, "sharded, one task": 0.6, "sharded, ten tasks": 0.06}
+
 # ---- a newcomer: bench.sync ----
 FETCH_BYTES: Final = 3.0e6  # a second, limited by checking
 FETCHED_DAYS: Final = 30.0
@@ -64,22 +67,24 @@ FETCHED_DAYS: Final = 30.0
 @dataclass(frozen=True)
 class Swarm:
     """nodes in all; experiments of each an hour; topics: into how many the swarm is divided, each node in one; paced:
-    whether presence is as rare as node/pace.py makes it, or else every 20 s and at each experiment.
+    whether presence is as rare as node/pace.py makes it, or else every 20 s and at each experiment; heard: the part of
+    the records that a node is sent at all.
     """
 
     nodes: float
     experiments: float
     topics: int = 1
     paced: bool = True
+    heard: float = 1.0
 
     @property
     def records(self) -> float:
-        """A second, in one topic."""
-        return self.nodes / self.topics * self.experiments / 3600
+        """That a node hears, a second."""
+        return self.heard * self.nodes / self.topics * self.experiments / 3600
 
     @property
     def presences(self) -> float:
-        """A second, in one topic."""
+        """That a node hears, a second."""
         nodes = self.nodes / self.topics
         wanted = nodes * (1 / LEAST_SECONDS + self.experiments / 3600)
         return max(min(wanted, HEARD_A_SECOND), nodes / MOST_SECONDS) if self.paced else wanted
@@ -216,6 +221,13 @@ def table_of_topics() -> str:
     return table(["nodes", *COLUMNS], rows)
 
 
+def table_of_layouts() -> str:
+    """How many nodes a swarm has until each bound is met, by how its records are laid out."""
+    swarms = [Swarm(1, experiments, heard=part) for part in LAYOUTS.values() for experiments in (SLOW, FAST)]
+    rows = [[name, *(number(largest(within, swarm)) for swarm in swarms)] for name, within in BOUNDS]
+    return table(["bound", *(f"{name}, {rate}/h" for name in LAYOUTS for rate in (6, 100))], rows)
+
+
 def table_of_rest() -> str:
     """What else grows with the nodes of one topic."""
     rows = []
@@ -243,6 +255,7 @@ TABLES: Final = {
     "What a node carries in one topic": table_of_loads,
     "Where one topic ends: the most nodes": table_of_bounds,
     "Topics for a tenth of a core": table_of_topics,
+    "The most nodes by layout": table_of_layouts,
     "What else grows in one topic": table_of_rest,
 }
 

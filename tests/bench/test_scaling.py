@@ -13,7 +13,7 @@ from bench import scaling
 from bench.records import typical_results
 from bench.scaling import BOUNDS, TABLES, Swarm, largest, load
 from gossip.identity import ED25519_PREFIX, new_identity
-from gossip.mesh import topics_of
+from gossip.layout import PRESENCE, RECORDS, topic_of
 from gossip.outgoing import piece_of
 from gossip.record import Record
 from node.simulation.flooding import spread
@@ -22,28 +22,29 @@ PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 SWARMS = st.builds(Swarm, nodes=st.floats(10, 1e6), experiments=st.floats(0.1, 200))
 
 
-def message(record: Record, topic: str) -> bytes:
+def message(record: Record, shelf: str) -> bytes:
     author = ED25519_PREFIX + record.author
     return piece_of(
-        rpc_pb2.Message(from_id=author, data=record.raw, seqno=bytes(8), topicIDs=[topic], signature=bytes(64))
+        rpc_pb2.Message(
+            from_id=author, data=record.raw, seqno=bytes(8), topicIDs=[topic_of("main", shelf)], signature=bytes(64)
+        )
     )
 
 
 def test_sizes_are_those_of_today() -> None:
-    records, presences = topics_of("main")
     result = typical_results(1)[0]
     claim = Presence(alias="calm-otter-17", activity="testing MATRIX_LR=0.003", claim={"MATRIX_LR": 0.003}, best=1.81)
     presence = write(new_identity(), bytes(32), 1, claim)
     assert len(result.raw) == pytest.approx(scaling.RECORD_BYTES, rel=0.15)
     assert len(presence.raw) == pytest.approx(scaling.PRESENCE_BYTES, rel=0.15)
-    for record, topic in ((result, records), (presence, presences)):
-        assert len(message(record, topic)) - len(record.raw) == pytest.approx(spread.MESSAGE_BYTES, abs=10)
+    for record, shelf in ((result, RECORDS), (presence, PRESENCE)):
+        assert len(message(record, shelf)) - len(record.raw) == pytest.approx(spread.MESSAGE_BYTES, abs=10)
 
 
 @pytest.mark.parametrize("many", [1, 2, 10])
 def test_sizes_of_announced_ids_are_the_wires(many: int) -> None:
     ids = [bytes(46)] * many
-    offer = rpc_pb2.ControlIHave(topicID=topics_of("main")[0], messageIDs=ids)
+    offer = rpc_pb2.ControlIHave(topicID=topic_of("main", RECORDS), messageIDs=ids)
     wanted = rpc_pb2.ControlIWant(messageIDs=ids)
     for control, fixed in (
         (rpc_pb2.ControlMessage(ihave=[offer]), spread.ANNOUNCEMENT_BYTES),
