@@ -19,6 +19,7 @@ from gossip.log import Log
 from gossip.record import Record
 from node.simulation import virtual
 from node.simulation.fabric import open_fabric
+from node.simulation.links import Internet
 from node.simulation.node import identity
 
 NODES: Final = 12
@@ -64,7 +65,7 @@ async def _live(folder: Path, records: int, watch: AbstractContextManager[object
     rng = random.Random(SEED)
     with ExitStack() as stack:
         logs = [stack.enter_context(Log(folder / f"log-{number}")) for number in range(NODES)]
-        async with open_fabric(seed=SEED, check=check) as network:
+        async with open_fabric(Internet(loss=0.0), seed=SEED, check=check) as network:
             members = [await network.start(number, identity(number + 1), log, _hear) for number, log in enumerate(logs)]
             await trio.sleep(SETTLE_SECONDS)
             duplicates, sent = network.traffic.duplicates, sum(map(network.traffic.sent, range(NODES)))
