@@ -5,6 +5,9 @@ the change takes what would be best there: a knob, or the two or three best. So 
 in the measure in which they may still be the best, and nodes that know the same try different things. Evidence from
 another recipe is blurred the more knobs and files that recipe differs by, since effects depend on the rest.
 
+Where little was tried the ideas are large: half of the knobs at once, then ever fewer. Nothing speaks for the
+baseline's values yet, a large step costs the same trials as a small one, and a few of them tell of many knobs.
+
 No recipe is tried twice by anybody, and of near-duplicates no more than SIMILAR.
 """
 
@@ -24,6 +27,8 @@ from trainer.task import Knob, Task
 
 HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and how often
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
+OPENING: Final = 0.5  # share of all knobs that the very first idea changes
+FADES: Final = 6.0  # experiments, of everybody, after which it is half as many
 DRAWS: Final = 60
 ANY_DRAWS: Final = 200  # after these, of recipes of any kind
 BOLDNESS: Final = 4.0  # by which evidence is blurred further
@@ -61,12 +66,13 @@ class Search:
         taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
         claimed = {name for change in avoid for name in change}
         how_many = HOW_MANY_BOLD if bold else HOW_MANY
+        opening = int(OPENING * len(task.knobs) * 0.5 ** (len(notebook.experiments()) / FADES))
         for attempt in range(DRAWS + ANY_DRAWS):
             if attempt < DRAWS:
                 drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32), 1 + VOTES)
                 # where the best are used up, more knobs at once
                 many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
-                moved = self._best_of(task, drawn, current, claimed, many)
+                moved = self._best_of(task, drawn, current, claimed, max(many, opening))
             else:
                 moved = self._anything(task)
             change = {name: value for name, value in {**current, **moved}.items() if value != best[name]}

@@ -26,12 +26,12 @@ from agent.notebook import Notebook
 from agent.policy import choose
 from agent.proposal import NothingLeft
 from agent.search import Search
+from agent.seeds import seed_of
 from agent.span import Span
 from agent.suggestions import suggestions
 from bench.figures import figure, machine
 from gossip.identity import Identity
 from gossip.record import Record
-from node.experiment import seed_of
 from node.simulation.node import identity, make_result
 from node.simulation.world import World, surface_world
 from trainer.knobs import Scalar

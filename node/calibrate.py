@@ -9,8 +9,8 @@ from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
 from agent.packed import recipe_body
 from agent.policy import CALIBRATION_SEEDS
+from agent.seeds import seeds
 from gossip.supervise import alone
-from node.experiment import seed_of
 from node.trials import Trials
 from trainer.device import Device
 from trainer.recipe import Recipe, recipe_id
@@ -20,7 +20,6 @@ from trainer.trial import Progress, Trial
 async def run_calibration(
     recipe: Recipe,
     *,
-    me: bytes,
     notebook: Notebook,
     trials: Trials,
     device: Device,
@@ -36,7 +35,7 @@ async def run_calibration(
     seconds = 0.0
     known = notebook.values(recipe_id(recipe))
     # the seeds that experiments on this recipe use, so that these trials serve them too
-    seeds = [seed for seed in (seed_of(me, recipe, n) for n in range(MAX_SEEDS)) if seed not in known]
+    new = [seed for seed in seeds(notebook, recipe, MAX_SEEDS) if seed not in known]
 
     async def run(number: int, seed: int) -> None:
         nonlocal seconds
@@ -48,7 +47,7 @@ async def run_calibration(
 
     try:
         async with trio.open_nursery() as nursery:
-            for number, seed in enumerate(seeds[:CALIBRATION_SEEDS]):
+            for number, seed in enumerate(new[:CALIBRATION_SEEDS]):
                 nursery.start_soon(run, number, seed)  # those for which there is no room wait
     except BaseExceptionGroup as group:
         raise alone(group) from None

@@ -4,7 +4,6 @@ The plan of the running experiment is on disk, and finished trials are remembere
 where it was.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from agent.judge import MAX_SEEDS, Judgement, ignores_seed, judge, smallest_wort
 from agent.noise import PairedNoise
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
+from agent.seeds import seeds
 from gossip.supervise import alone
 from node.trials import Trials
 from trainer.device import Device
@@ -94,20 +94,9 @@ def load_plan(path: Path, task: Task) -> Plan | None:
         return None
 
 
-def seed_of(author: bytes, parent: Recipe, number: int) -> int:
-    """The number-th seed (31 bits) of experiments on a parent.
-
-    Each author has its own seeds, so a replication is independent; each parent has fresh ones, so the luck that made
-    a recipe the best does not stand in its children's way.
-    """
-    digest = hashlib.sha256(author + recipe_id(parent) + number.to_bytes(4, "big")).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
 async def run_experiment(
     plan: Plan,
     *,
-    me: bytes,
     notebook: Notebook,
     trials: Trials,
     device: Device,
@@ -130,8 +119,7 @@ async def run_experiment(
     verdict: Verdict = "inconclusive"
     reason = ""
 
-    for number in range(MAX_SEEDS):
-        seed = seed_of(me, plan.parent, number)
+    for number, seed in enumerate(seeds(notebook, plan.parent, MAX_SEEDS)):
         outcome: dict[str, Trial] = {}
         for side, trial, is_new in await _both(plan, seed, trials, lambda s, p, n=number: on_progress(s, n, p)):  # type: ignore[misc]
             outcome[side] = trial

@@ -133,7 +133,6 @@ class Research:
 
         result: Result = await run_experiment(
             plan,
-            me=self.state.me,
             notebook=self.state.notebook,
             trials=trials,
             device=self.state.device,
@@ -150,7 +149,6 @@ class Research:
         await self.claims.say("calibrating", {})
         calibration = await run_calibration(
             recipe,
-            me=self.state.me,
             notebook=self.state.notebook,
             trials=trials,
             device=self.state.device,

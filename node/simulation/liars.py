@@ -11,7 +11,8 @@ from typing import Final
 from agent.claims import Claim
 from agent.entries import Result
 from agent.policy import Replicate
-from node.experiment import Plan, seed_of
+from agent.seeds import seed_of
+from node.experiment import Plan
 from node.simulation.node import Node, Step, identity, make_result
 from node.simulation.world import World
 

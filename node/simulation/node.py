@@ -19,9 +19,10 @@ from agent.packed import edits_body, recipe_body
 from agent.policy import CALIBRATION_SEEDS, Calibrate, Decision, Explore, Replicate, Synthesise, choose
 from agent.proposal import NothingLeft, Proposal, Proposer
 from agent.search import Search
+from agent.seeds import seeds
 from gossip.identity import Identity
 from gossip.record import Record
-from node.experiment import Plan, judged, seed_of
+from node.experiment import Plan, judged
 from node.simulation.world import DEVICE_CLASS, World
 from trainer.knobs import Scalar
 from trainer.recipe import Recipe, change_between, recipe_id
@@ -152,8 +153,7 @@ class Node:
         seen: dict[str, object] = {}
         verdict: Verdict = "inconclusive"
         seconds = 0.0
-        for number in range(MAX_SEEDS):
-            seed = seed_of(self.author, plan.parent, number)
+        for seed in seeds(self.notebook, plan.parent, MAX_SEEDS):
             known = self.notebook.own_trials(plan.parent, seed)
             seconds += self.seconds * (1 if known is not None else 2)
             before = self.trial(plan.parent, seed) if known is None else known
@@ -188,12 +188,11 @@ class Node:
     def calibrate(self, recipe: Recipe) -> tuple[Calibration, float]:
         """The recipe on new seeds of this node's own, and the seconds that took."""
         known = self.notebook.values(recipe_id(recipe))
-        seeds = [s for s in (seed_of(self.author, recipe, n) for n in range(MAX_SEEDS)) if s not in known]
-        seeds = seeds[:CALIBRATION_SEEDS]
-        seconds = self.seconds * len(seeds)
+        new = [seed for seed in seeds(self.notebook, recipe, MAX_SEEDS) if seed not in known][:CALIBRATION_SEEDS]
+        seconds = self.seconds * len(new)
         calibration = Calibration(
             recipe=recipe_body(recipe),
-            values={str(seed): self.trial(recipe, seed) for seed in seeds},
+            values={str(seed): self.trial(recipe, seed) for seed in new},
             budget=budget_of(self.world.task),
             device_class=self.device_class,
             device="simulated",

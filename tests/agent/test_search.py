@@ -38,16 +38,31 @@ def test_every_proposal_is_an_allowed_and_untried_change_of_the_best_recipe() ->
         assert not book.was_tried(book.on_best(proposal.change), by_anyone=True)
 
 
+def after_misses(count: int) -> Notebook:
+    """What is known after so many tests of one knob came to nothing."""
+    write = Writer()
+    return notebook(*(write.test(ANN, {"LR": 0.002 + 0.0001 * n}, -0.05, "discard") for n in range(count)))
+
+
+def test_the_first_ideas_change_many_knobs_and_later_ones_ever_fewer() -> None:
+    sizes = [
+        statistics.fmean(len(Search(seed).propose(after_misses(tried), TASK).change) for seed in range(30))
+        for tried in (0, 6, 40)
+    ]
+    assert sizes[0] > len(TASK.knobs) / 3
+    assert sizes[0] > 1.5 * sizes[1] > 2 * sizes[2]
+
+
 def test_a_change_is_of_few_knobs() -> None:
-    search = Search(1)
-    sizes = [len(search.propose(notebook(), TASK).change) for _ in range(200)]
+    search, book = Search(1), after_misses(40)
+    sizes = [len(search.propose(book, TASK).change) for _ in range(200)]
     assert 0.3 < sizes.count(1) / 200 < 0.7
     assert max(sizes) <= 3
 
 
 def test_a_bold_change_is_of_more_knobs() -> None:
-    search = Search(1)
-    sizes = [len(search.propose(notebook(), TASK, bold=True).change) for _ in range(100)]
+    search, book = Search(1), after_misses(40)
+    sizes = [len(search.propose(book, TASK, bold=True).change) for _ in range(100)]
     assert 2 <= statistics.fmean(sizes) <= 5
 
 

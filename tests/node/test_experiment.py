@@ -9,7 +9,7 @@ import trio
 
 from agent.entries import Result
 from agent.notebook import Notebook
-from node.experiment import Plan, load_plan, run_experiment, seed_of
+from node.experiment import Plan, load_plan, run_experiment
 from node.trials import Trials
 from tests.node.lab import Lab, open_lab, open_trials
 from trainer.device import Device, detect
@@ -30,11 +30,9 @@ class Bench:
 
     async def run(self, candidate: Recipe, parent: Recipe = BASELINE) -> Result:
         plan = Plan(parent, candidate, "why not", "search")
-        me = self.lab.me.author
         return await run_experiment(
             plan,
-            me=me,
-            notebook=Notebook(self.lab.task, me, "cpu"),
+            notebook=Notebook(self.lab.task, self.lab.me.author, "cpu"),
             trials=self.trials,
             device=self.device,
             on_trial=self.ran.append,
@@ -170,19 +168,6 @@ async def test_as_many_trials_run_at_once_as_there_are_slots(tmp_path: Path, slo
                 for seed in range(2):
                     nursery.start_soon(run, seed)
     assert sorted(values) == ([1.0, 2.0] if slots == 1 else [2.0, 2.0])
-
-
-def test_seeds_differ_by_author_parent_and_number_and_are_stable() -> None:
-    other = Recipe({"DEPTH": 3})
-    seeds = {
-        seed_of(author, parent, n)
-        for author in (b"a" * 32, b"b" * 32)
-        for parent in (BASELINE, other)
-        for n in range(4)
-    }
-    assert len(seeds) == 16
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert seed_of(b"a" * 32, BASELINE, 0) == 130354336
 
 
 def test_a_plan_survives_on_disk_and_a_broken_one_is_no_plan(tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ async def result_of(tmp_path: Path, candidate: Recipe, task: Task = TASK, data: 
     with trials:
         result = await run_experiment(
             Plan(BASELINE, candidate, "why not", "a model"),
-            me=me.author,
             notebook=Notebook(task, me.author, "cpu"),
             trials=trials,
             device=device,
