@@ -65,6 +65,9 @@ class Run:
         self.trials += 1
         return self.inner.trial(recipe, seed)
 
+    def parameters(self, recipe: Recipe) -> int:
+        return self.inner.parameters(recipe)
+
     def holds(self, best: Recipe) -> None:
         self.best = best
         truth = self.truth(best)
