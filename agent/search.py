@@ -5,7 +5,7 @@ the change takes what would be best there: a knob, or the two or three best. So 
 in the measure in which they may still be the best, and nodes that know the same try different things. Evidence from
 another recipe is blurred the more knobs and files that recipe differs by, since effects depend on the rest.
 
-The first ideas are large, two fifths of all knobs at once, and half as large after every second failure: little
+The first ideas are large, three tenths of all knobs at once, and half as large after every second failure: little
 speaks for a baseline yet, a large step costs the trials of a small one, and where the baseline is good it is over soon.
 
 No recipe is tried twice by anybody, and of near-duplicates no more than SIMILAR.
@@ -28,7 +28,7 @@ from trainer.task import Knob, Task
 
 HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and how often
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
-OPENING: Final = 0.4  # share of all knobs that the very first idea changes
+OPENING: Final = 0.3  # share of all knobs that the very first idea changes
 FADES: Final = 2.0  # failures, of anybody, after which it is half as many
 DRAWS: Final = 60
 ANY_DRAWS: Final = 200  # after these, of recipes of any kind

@@ -3,8 +3,11 @@
 A Gaussian process (Rasmussen and Williams 2006, chapter 2) on y = log(value - floor), whose kernel is 1 + S + c S^2
 with S(a, b) = sum over knobs of w_k g_k(a, b): a constant, effects of single knobs, and effects of pairs, the larger
 the more both knobs matter (additive kernels: Duvenaud et al. 2011). g_k is 1 for equal choices and else 0, and a
-squared exponential of the distance in shares of a number's range. Only the posterior mean is used: recipes with
-strengths.
+squared exponential of the distance in shares of a number's range.
+
+The value is the posterior mean and CAUTION posterior deviations more: a searcher ends where the mean is too good to be
+true, which is where little was recorded. By that much the surface is right, on average, where searchers end
+(`bench/surface.py`).
 
 A knob that a recipe's program never reads counts as its default, and so changes nothing, to the last bit. Edited code
 is not modelled. `bench/surface.py` makes the models that are in configs/surfaces.
@@ -27,6 +30,7 @@ from trainer.recipe import Recipe, recipe_id, values
 from trainer.schema import Frozen, Value
 from trainer.task import Knob, Task
 
+CAUTION: Final = 1.0
 FOLDER: Final = Path(__file__).parent.parent / "configs" / "surfaces"
 
 Array = NDArray[np.float64]
@@ -55,7 +59,8 @@ class Reading(Frozen):
 class Model(Frozen):
     """A fitted surface. offset: y far from every point; sd: of one trial over seeds, in the metric's unit.
 
-    points: knob values of recorded recipes; strengths: what each adds to the mean, for a kernel of 1.
+    points: knob values of recorded recipes; strengths: what each adds to the mean, for a kernel of 1; unexplained: the
+    variance of each one's y that the kernel does not explain.
     """
 
     task: str
@@ -67,6 +72,7 @@ class Model(Frozen):
     reading: Reading
     points: tuple[dict[str, Value], ...]
     strengths: tuple[float, ...]
+    unexplained: tuple[float, ...]
 
 
 def load_model(task: Task) -> Model:
@@ -93,6 +99,8 @@ class Surface:
         self._model = model
         self._points = coordinates(task, model.reading, [Recipe(point) for point in model.points])
         self._strengths = np.array(model.strengths)
+        similar = similarity(task, self._points, self._points, model.kernel.length)
+        self._precision = np.linalg.inv(covariance(model.kernel, similar) + np.diag(model.unexplained))
         self._means: dict[bytes, float | None] = {}
 
     def mean(self, recipe: Recipe) -> float | None:
@@ -108,8 +116,10 @@ class Surface:
         if any(all(knobs[name] in of for name, of in refused.items()) for refused in model.reading.refused):
             return None
         here = coordinates(self._task, model.reading, [recipe])
-        kernel = covariance(model.kernel, similarity(self._task, here, self._points, model.kernel.length))
-        return model.floor + math.exp(model.offset + float(kernel[0] @ self._strengths))
+        near = covariance(model.kernel, similarity(self._task, here, self._points, model.kernel.length))[0]
+        alone = covariance(model.kernel, similarity(self._task, here, here, model.kernel.length))[0, 0]
+        deviation = math.sqrt(max(0.0, float(alone - near @ self._precision @ near)))
+        return model.floor + math.exp(model.offset + float(near @ self._strengths) + CAUTION * deviation)
 
     def value(self, recipe: Recipe, seed: int) -> float | None:
         """One trial: the mean and the luck of a seed, the same each time. None where the program refuses the recipe."""
