@@ -25,6 +25,7 @@ from node.simulation.world import World
 from trainer.recipe import Recipe
 from trainer.task import load_task
 
+LOOKS: Final = (10, 20, 40, 80, 200)  # trials
 WITHIN: Final = 1.05
 SWARM: Final = 8
 HOURS: Final = 3.0  # virtual, at most
@@ -102,6 +103,12 @@ def wall_seconds(world: World, mark: float, size: int, number: int) -> float:
     return swarm.now if there() else math.inf
 
 
+def value_after(run: Run, trials: int) -> float:
+    """The true value of what was held for the best after so many trials; the baseline's before the first verdict."""
+    held = [truth for spent, truth in run.path if spent <= trials]
+    return held[-1] if held else run.truth(Recipe())
+
+
 def show(name: str, runs: Sequence[Run], limit: int) -> None:
     """Experiments and trials to the mark, and what was reached: in a line with quartiles, then as figures."""
     experiments = sorted(run.there[0] if run.there else len(run.path) for run in runs)
@@ -119,6 +126,8 @@ def show(name: str, runs: Sequence[Run], limit: int) -> None:
     print(figure("… trials", "trials", trials, better="lower"))
     print(figure("… not there", "", [missed], better="lower"))
     print(figure(f"… the best after {limit} trials", "bits per byte", final, better="lower"), flush=True)
+    curve = ", ".join(f"{at}: {statistics.median(value_after(run, at) for run in runs):.3f}" for at in LOOKS)
+    print(f"{name}, value after so many trials: {curve}", flush=True)
 
 
 def main() -> None:
