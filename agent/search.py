@@ -5,9 +5,6 @@ the change takes what would be best there: a knob, or the two or three best. So 
 in the measure in which they may still be the best, and nodes that know the same try different things. Evidence from
 another recipe is blurred the more knobs and files that recipe differs by, since effects depend on the rest.
 
-The first ideas are large, three tenths of all knobs at once, and half as large after every second failure: little
-speaks for a baseline yet, a large step costs the trials of a small one, and where the baseline is good it is over soon.
-
 No recipe is tried twice by anybody, and of near-duplicates no more than SIMILAR.
 """
 
@@ -16,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agent.belief import PLACES, draw, place
-from agent.entries import kept
 from agent.notebook import Notebook
 from agent.proposal import NothingLeft, Proposal
 from agent.span import Span, options
@@ -28,8 +24,6 @@ from trainer.task import Knob, Task
 
 HOW_MANY: Final = {1: 0.4, 2: 0.3, 3: 0.3}  # knobs in one change, at most, and how often
 HOW_MANY_BOLD: Final = {2: 0.3, 3: 0.3, 5: 0.4}
-OPENING: Final = 0.3  # share of all knobs that the very first idea changes
-FADES: Final = 2.0  # failures, of anybody, after which it is half as many
 DRAWS: Final = 60
 ANY_DRAWS: Final = 200  # after these, of recipes of any kind
 BOLDNESS: Final = 4.0  # by which evidence is blurred further
@@ -67,13 +61,12 @@ class Search:
         taken |= {frozenset(discovery.new_values.items()) for discovery in notebook.open_replications()}
         claimed = {name for change in avoid for name in change}
         how_many = HOW_MANY_BOLD if bold else HOW_MANY
-        opening = _opening(notebook)
         for attempt in range(DRAWS + ANY_DRAWS):
             if attempt < DRAWS:
                 drawn = draw(task.knobs, notebook.device_class, steps, self._rng.getrandbits(32), 1 + VOTES)
                 # where the best are used up, more knobs at once
                 many = self._rng.choices(list(how_many), list(how_many.values()))[0] + attempt // (DRAWS // 3)
-                moved = self._best_of(task, drawn, current, claimed, max(many, opening))
+                moved = self._best_of(task, drawn, current, claimed, many)
             else:
                 moved = self._anything(task)
             change = {name: value for name, value in {**current, **moved}.items() if value != best[name]}
@@ -130,9 +123,3 @@ class Search:
         if span is None:
             return options(knob)[there]
         return span.value(min(max((there + self._rng.uniform(-0.5, 0.5)) / (PLACES - 1), 0.0), 1.0))
-
-
-def _opening(notebook: Notebook) -> int:
-    """How many knobs an idea changes at least, while little was tried."""
-    failures = sum(not kept(test.verdict) for test in notebook.experiments())
-    return int(OPENING * len(notebook.task.knobs) * 0.5 ** (failures / FADES))

@@ -13,6 +13,7 @@ from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
 from agent.packed import edit_sizes, edits_body, pack, recipe_body
+from agent.outlook import Outlook
 from agent.policy import Replicate, choose, replication_value
 from agent.search import Search
 from gossip.identity import Identity
@@ -242,7 +243,7 @@ def test_a_claim_of_the_same_edit_sends_others_elsewhere() -> None:
     def value(recipe: Recipe) -> float:
         claim = claim_of(change_between(TASK, BASELINE, recipe))
         entries.Presence(alias="bob", activity="replicating", claim=claim)  # it fits in one
-        return replication_value(book, discovery, [Claim(BOB.author, claim, now + 1000)])
+        return replication_value(Outlook(book), discovery, [Claim(BOB.author, claim, now + 1000)])
 
     assert value(FASTER) < value(WARMER)
     merged = apply_change(TASK, ENDED, discovery.change)

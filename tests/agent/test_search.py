@@ -16,7 +16,6 @@ from agent.proposal import NothingLeft
 from agent.search import Search
 from agent.span import Span
 from agent.wording import hypothesis
-from gossip.record import Record
 from tests.agent.test_notebook import ANN, BOB, ME, TASK, Writer, notebook
 from tests.agent.world import DEVICE_CLASS, KNOBS, Uniform, experiments_to, knob, make_swarm, make_task
 from trainer.knobs import Scalar
@@ -39,37 +38,22 @@ def test_every_proposal_is_an_allowed_and_untried_change_of_the_best_recipe() ->
         assert not book.was_tried(book.on_best(proposal.change), by_anyone=True)
 
 
-def after_misses(count: int, *others: Record) -> Notebook:
-    """What is known after so many tests of a knob that changes nothing, and these others."""
-    write = Writer()
-    misses = (write.test(ANN, {"SOFTCAP": n + 1}, 0.0, "discard") for n in range(count))
-    return notebook(*others, *misses)
-
-
-def test_the_first_ideas_change_many_knobs_and_later_ones_ever_fewer() -> None:
-    sizes = [
-        statistics.fmean(len(Search(seed).propose(after_misses(tried), TASK).change) for seed in range(30))
-        for tried in (0, 2, 40)
-    ]
-    assert sizes[0] > 0.2 * len(TASK.knobs)
-    assert sizes[0] > 1.3 * sizes[1] > 1.5 * sizes[2]
-
-
 def test_a_change_is_of_few_knobs() -> None:
-    search, book = Search(1), after_misses(40)
-    sizes = [len(search.propose(book, TASK).change) for _ in range(200)]
+    search = Search(1)
+    sizes = [len(search.propose(notebook(), TASK).change) for _ in range(200)]
     assert 0.3 < sizes.count(1) / 200 < 0.7
     assert max(sizes) <= 3
 
 
 def test_a_bold_change_is_of_more_knobs() -> None:
-    search, book = Search(1), after_misses(40)
-    sizes = [len(search.propose(book, TASK, bold=True).change) for _ in range(100)]
+    search = Search(1)
+    sizes = [len(search.propose(notebook(), TASK, bold=True).change) for _ in range(100)]
     assert 2 <= statistics.fmean(sizes) <= 5
 
 
 def test_ideas_that_start_from_another_recipe_are_still_changes_of_the_best() -> None:
-    book = after_misses(40, Writer().test(ME, {"TIED": True}, 0.1))
+    write = Writer()
+    book = notebook(write.test(ME, {"TIED": True}, 0.1))
     start = make_recipe(TASK, {"OPTIMIZER": "muon", "INIT": "normal"})
     search = Search(1)
     for _ in range(50):
@@ -214,8 +198,7 @@ def test_it_needs_fewer_experiments_than_uniform_random_changes() -> None:
     numbers = range(1, 11)
     ours = [experiments_to(Search(n), n, 0.68, 150) for n in numbers]
     uniform = [experiments_to(Uniform(n), n, 0.68, 150) for n in numbers]
-    # medians, since who is not there by the limit counts with it
-    assert statistics.median(ours) < 0.75 * statistics.median(uniform), (ours, uniform)
+    assert statistics.fmean(ours) < 0.75 * statistics.fmean(uniform), (ours, uniform)
 
 
 def test_it_is_fast_on_two_thousand_records() -> None:
