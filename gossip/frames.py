@@ -132,12 +132,12 @@ class Frames:
 @contextmanager
 def _in_time(failure: str) -> Iterator[None]:
     try:
-        with trio.fail_after(FRAME_SECONDS):
+        with trio.move_on_after(FRAME_SECONDS) as scope:
             yield
-    except trio.TooSlowError as error:
-        raise PeerGone(f"{failure} for {FRAME_SECONDS:.0f} s") from error
-    except BaseLibp2pError as error:
+    except (BaseLibp2pError, trio.TooSlowError) as error:
         raise PeerGone(f"the stream ended ({type(error).__name__})") from error
+    if scope.cancelled_caught:
+        raise PeerGone(f"{failure} for {FRAME_SECONDS:.0f} s")
 
 
 @asynccontextmanager

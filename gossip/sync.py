@@ -10,7 +10,8 @@ A conversation of frames (gossip/frames.py); the node that opened the stream lea
     give, […]                      answered by `took, new` when they are on disk
     bye                            not answered
 
-The leader has up to AHEAD requests under way, answered in order, and goes on comparing while it fetches and gives what
+Most exchanges find nothing: one `reconcile` for each shelf tells so, and the leader says goodbye. Where something
+differs it has up to AHEAD requests under way, answered in order, and goes on comparing while it fetches and gives what
 was found so far. So wire, checks and disk work at the same time, and neither side holds more than a few batches. Each
 batch is durable before it counts; an interrupted exchange is continued by the next, which finds less to do. Nothing is
 taken on trust: records are checked as any stranger's, only those that were asked for are fetched, and bytes, time and
@@ -19,7 +20,7 @@ idle talk are bounded.
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from gossip.frames import ConversationError, Frames, PeerBroke, PeerGone
 from gossip.intake import Intake, Refused
 from gossip.items import ID_BYTES, Items
 from gossip.layout import MAX_SHELVES, RECORDS, is_shelf
+from gossip.negentropy import Step
 from gossip.reconcile import Progress
 from gossip.record import FromTheFuture, Record
 from gossip.supervise import alone
@@ -83,7 +85,7 @@ class Exchanged:
 
 async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchanged:
     """Exchange histories with `peer`. Raises ConversationError, LogError."""
-    asked_ms, arrived = intake.clock(), await intake.arrived()
+    asked_ms = intake.clock()
     await frames.send("hello", VERSION, swarm, asked_ms, await _about(intake))
     match await frames.receive():
         case ["hello", int(version), *_] if version != VERSION:
@@ -99,13 +101,16 @@ async def lead(frames: Frames, intake: Intake, swarm: str, peer: str) -> Exchang
         case _:
             raise PeerBroke("did not say hello")
     offset_ms = time_ms - (asked_ms + intake.clock()) // 2
-    async with frames.reading_ahead(AHEAD):
-        leader = _Leader(frames, intake, peer)
-        for shelf in await _shared(intake, about):
-            if leader.whole:
-                await leader.run(shelf)
-        await frames.send("bye")
-    archived = arrived if archive and leader.whole and leader.all_taken else 0
+    arrived = await intake.arrived() if archive else 0
+    leader = _Leader(frames, intake, peer)
+    shelves = iter(await _shared(intake, about))
+    if await leader.finds_one_that_differs(shelves):
+        async with frames.reading_ahead(AHEAD):
+            await leader.run()
+            while leader.whole and await leader.finds_one_that_differs(shelves):
+                await leader.run()
+    await frames.send("bye")
+    archived = arrived if leader.whole and leader.all_taken else 0
     return Exchanged(leader.received, leader.sent, offset_ms, leader.whole, archived)
 
 
@@ -126,8 +131,7 @@ async def follow(frames: Frames, intake: Intake, swarm: str, peer: str, *, busy:
         raise Busy("this node is busy")
     offset_ms = time_ms - intake.clock()
     await frames.send("hello", VERSION, swarm, intake.clock(), await _about(intake))
-    async with frames.reading_ahead(AHEAD):
-        received, sent = await _serve(frames, intake, peer)
+    received, sent = await _serve(frames, intake, peer)
     return Exchanged(received, sent, offset_ms)
 
 
@@ -155,12 +159,26 @@ class _Leader:
         self._waited = 0.0
         self._started = trio.current_time()
 
-    async def run(self, shelf: str) -> None:
-        """Until nothing of a shelf differs, or so much was exchanged that another conversation should go on.
+    async def finds_one_that_differs(self, shelves: Iterator[str]) -> bool:
+        """Compare shelves, by one round trip each, until something differs; `run` goes on with that one."""
+        for shelf in shelves:
+            self._shelf, self._items = shelf, await self._intake.items(shelf)
+            self._progress.message()
+            await self._frames.send("reconcile", await reconcile.begin(self._items), *_named(shelf))
+            match await self._answer():
+                case ["reconcile", bytes(message)]:
+                    self._note(await reconcile.compare(self._items, message))
+                case _:
+                    raise PeerBroke("did not answer 'reconcile' with what was asked for")
+            if self._message is not None or self._need or self._have:
+                return True
+        return False
+
+    async def run(self) -> None:
+        """Until nothing of the shelf differs, or so much was exchanged that another conversation should go on.
 
         Several batches are checked at once. If the conversation breaks off, those that came are still stored.
         """
-        self._shelf, self._items = shelf, await self._intake.items(shelf)
         broken: ConversationError | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -174,22 +192,23 @@ class _Leader:
             raise broken
 
     async def _converse(self, nursery: trio.Nursery) -> None:
-        self._message = await reconcile.begin(self._items)
         while True:
             while len(self._asked) < AHEAD and (request := await self._next_request()):
                 word, content, batch = request
-                named = [self._shelf] if word == "reconcile" and self._shelf != RECORDS else []
-                await self._frames.send(word, content, *named)
+                await self._frames.send(word, content, *(_named(self._shelf) if word == "reconcile" else []))
                 self._asked.append((word, batch))
             if not self._asked:
                 return
             word, batch = self._asked.popleft()
-            asked = trio.current_time()
-            answer = await self._frames.receive()
-            self._waited += trio.current_time() - asked
-            if self._waited > PATIENCE_SECONDS and self._carried < self._waited * LEAST_BYTES_PER_SECOND:
-                raise PeerGone(f"answered so slowly that {self._waited:.0f} s went into waiting")
-            await self._settle(word, batch, answer, nursery)
+            await self._settle(word, batch, await self._answer(), nursery)
+
+    async def _answer(self) -> list[Any]:
+        asked = trio.current_time()
+        answer = await self._frames.receive()
+        self._waited += trio.current_time() - asked
+        if self._waited > PATIENCE_SECONDS and self._carried < self._waited * LEAST_BYTES_PER_SECOND:
+            raise PeerGone(f"answered so slowly that {self._waited:.0f} s went into waiting")
+        return answer
 
     async def _next_request(self) -> tuple[str, Any, Sequence[bytes]] | None:
         """Word and content of the next frame, and the ids that it is about."""
@@ -216,13 +235,7 @@ class _Leader:
     async def _settle(self, word: str, batch: Sequence[bytes], answer: list[Any], nursery: trio.Nursery) -> None:
         match word, answer:
             case "reconcile", ["reconcile", bytes(message)]:
-                step = await reconcile.compare(self._items, message)
-                self._message = step.message
-                # in any order, so that of two exchanges at once each fetches another half
-                self._need.extend(random.sample(step.need, len(step.need)))
-                fresh = [record_id for record_id in step.have if record_id not in self._given]
-                self._given.update(fresh)
-                self._have.extend(fresh)
+                self._note(await reconcile.compare(self._items, message))
             case "want", ["records", list(raws)] if _is_batch(raws) and len(raws) <= len(batch):
                 self._need.extendleft(reversed(batch[len(raws) :]))
                 self._carried += sum(map(len, raws))
@@ -242,6 +255,14 @@ class _Leader:
             case _:
                 raise PeerBroke(f"did not answer {word!r} with what was asked for")
 
+    def _note(self, step: Step) -> None:
+        self._message = step.message
+        # in any order, so that of two exchanges at once each fetches another half
+        self._need.extend(random.sample(step.need, len(step.need)))
+        fresh = [record_id for record_id in step.have if record_id not in self._given]
+        self._given.update(fresh)
+        self._have.extend(fresh)
+
     async def _keep(self, raws: list[bytes], asked: Sequence[bytes]) -> None:
         try:
             new = await self._intake.store_together(await _check(self._intake, raws, asked, self._peer))
@@ -253,26 +274,33 @@ class _Leader:
 async def _serve(frames: Frames, intake: Intake, peer: str) -> tuple[int, int]:
     """Answer the leader's requests until it says goodbye; how many records came and went."""
     progress = Progress()
+    frame = await frames.receive()
+    while frame[0] == "reconcile":
+        await _tell(frames, intake, frame, progress)
+        frame = await frames.receive()
+    if frame == ["bye"]:
+        return 0, 0
+    async with frames.reading_ahead(AHEAD):
+        return await _carry(frames, intake, peer, frame, progress)
+
+
+async def _carry(frames: Frames, intake: Intake, peer: str, frame: list[Any], progress: Progress) -> tuple[int, int]:
+    """Go on answering, from `frame` on."""
     received = sent = 0
     while True:
-        match await frames.receive():
-            case ["reconcile", bytes(message), *named] if is_shelf(shelf := (named or [RECORDS])[0]):
-                if not intake.wants(shelf):
-                    raise PeerBroke("asks for a shelf that was not offered")
-                progress.message()
-                await frames.send("reconcile", await reconcile.answer(await intake.items(shelf), message))
+        match frame:
+            case ["reconcile", *_]:
+                await _tell(frames, intake, frame, progress)
             case ["want", bytes(ids)] if _are_ids(ids):
                 named = _split(ids)
                 if gone := await intake.forgotten(named):
                     await frames.send("forgotten", b"".join(gone))
-                    progress.record()
-                    continue
-                raws = await intake.raws(named, BATCH_BYTES)
-                if not raws:
+                elif raws := await intake.raws(named, BATCH_BYTES):
+                    await frames.send("records", raws)
+                    sent += len(raws)
+                else:
                     raise PeerBroke("wants records that were not offered")
-                await frames.send("records", raws)
                 progress.record()
-                sent += len(raws)
             case ["give", list(raws)] if _is_batch(raws):
                 new = len(await intake.store(await _check(intake, raws, None, peer), "sync"))
                 await frames.send("took", new)
@@ -282,6 +310,24 @@ async def _serve(frames: Frames, intake: Intake, peer: str) -> tuple[int, int]:
                 return received, sent
             case _:
                 raise PeerBroke("sent a frame that has no meaning here")
+        frame = await frames.receive()
+
+
+async def _tell(frames: Frames, intake: Intake, frame: list[Any], progress: Progress) -> None:
+    """Answer a `reconcile`."""
+    match frame:
+        case ["reconcile", bytes(message), *named] if is_shelf(shelf := (named or [RECORDS])[0]):
+            if not intake.wants(shelf):
+                raise PeerBroke("asks for a shelf that was not offered")
+            progress.message()
+            await frames.send("reconcile", await reconcile.answer(await intake.items(shelf), message))
+        case _:
+            raise PeerBroke("sent a frame that has no meaning here")
+
+
+def _named(shelf: str) -> list[str]:
+    """How a `reconcile` names its shelf: not at all where it is the only one."""
+    return [] if shelf == RECORDS else [shelf]
 
 
 async def _check(
