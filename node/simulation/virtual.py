@@ -14,11 +14,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 from zlib import crc32
 
 import trio
 from libp2p.peer.id import ID
+from libp2p.tools.anyio_service import trio_tasks
+from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.tools.timed_cache.base_timed_cache import BaseTimedCache
 from trio._core import _run as scheduler
 
@@ -168,6 +171,9 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
         (ID, "__hash__", _hash),
         (BaseTimedCache, "__init__", _without_thread),
         (BaseTimedCache, "stop", lambda _: None),
+        # a service of libp2p looks through all its tasks for the parent of a new one, and keeps them in sets of UUIDs
+        (TrioManager, "_find_parent_task", lambda _, __: None),
+        (trio_tasks, "uuid", SimpleNamespace(uuid4=count().__next__)),
     ]
     before = [(place, name, getattr(place, name)) for place, name, _ in changed]
     _clocks.append(clock)
@@ -187,7 +193,7 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
 
 async def _call(work: Callable[..., T], *args: Any, **_options: Any) -> T:
     """In the place of `trio.to_thread.run_sync`: threads end in no order that could be repeated."""
-    await trio.lowlevel.checkpoint()
+    await trio.lowlevel.checkpoint_if_cancelled()
     return work(*args)
 
 
