@@ -26,6 +26,7 @@ from agent.span import Span, options
 from agent.strategy import drought
 from bench.figures import figure
 from gossip.record import Record
+from node.simulation.figures import is_false
 from node.simulation.liars import KINDS, Colluder, Denier, Exaggerator, Liar, make_liars
 from node.simulation.modelled import modelled_world
 from node.simulation.node import Node, identity, make_result
@@ -145,10 +146,14 @@ def liars(nodes: int, minutes: float, seeds: int, chosen: Sequence[str]) -> None
             swarm.settle()
             tests = [test for node in honest for test in node.notebook.experiments(node.author)]
             keeps = [test for test in tests if kept(test.verdict)]
-            false = [test for test in keeps if _true_gain(swarm, test) <= 0]
+            false = [test for test in keeps if is_false(swarm, test)]
+            of_liars = {record.id for record in swarm.records if record.author in {crook.author for crook in crooks}}
             figures["keeps of honest nodes", ""].append(len(keeps))
             figures["false changes kept on own ideas", ""].append(sum(t.result.replicates is None for t in false))
-            figures["false changes adopted by honest nodes", ""].append(sum(bool(t.result.replicates) for t in false))
+            adopted = [test.result.replicates for test in false if test.result.replicates]
+            by_liars = sum(found in of_liars for found in adopted)
+            figures["false changes of liars that honest nodes adopted", ""].append(by_liars)
+            figures["false changes of honest nodes that others adopted", ""].append(len(adopted) - by_liars)
             gained = [node.notebook.credibility(crook.author) for node in honest for crook in crooks]
             kept_credit = [n.notebook.credibility(o.author) for n in honest for o in honest if n is not o]
             by_liar = [statistics.median(n.notebook.credibility(c.author) for n in honest) for c in crooks]

@@ -66,7 +66,7 @@ def research_figures(swarm: Swarm, book: Notebook, spread: Spread) -> dict[str, 
     authors = {node.author for node in honest}
     tests = [test for test in book.experiments() if test.author in authors]
     by_id = {test.record_id: test for test in book.experiments()}
-    false = [test for test in tests if kept(test.verdict) and _gain(swarm, test) <= _allowed(swarm, test)]
+    false = [test for test in tests if kept(test.verdict) and is_false(swarm, test)]
     found = [one for one in book.discoveries() if one.author in authors]
     confirmed = [one for one in book.discoveries() if one.status == "confirmed"]
     baseline = swarm.world.truth(BASELINE)
@@ -79,9 +79,7 @@ def research_figures(swarm: Swarm, book: Notebook, spread: Spread) -> dict[str, 
         "experiments": len(tests),
         "discoveries": len(found),
         "confirmed": len(confirmed),
-        "false_confirmed": sum(
-            _gain(swarm, by_id[one.record_id]) <= _allowed(swarm, by_id[one.record_id]) for one in confirmed
-        ),
+        "false_confirmed": sum(is_false(swarm, by_id[one.record_id]) for one in confirmed),
         "false_keeps": sum(test.result.replicates is None for test in false),
         "false_adoptions": sum(test.result.replicates is not None for test in false),
         "replication_share": spent["replicate"] / max(sum(spent.values()), 1.0),
@@ -94,13 +92,10 @@ def research_figures(swarm: Swarm, book: Notebook, spread: Spread) -> dict[str, 
     return {name: float(value) for name, value in figures.items()}
 
 
-def _gain(swarm: Swarm, test: Experiment) -> float:
-    return swarm.world.gain(test.parent, test.candidate)
-
-
-def _allowed(swarm: Swarm, test: Experiment) -> float:
-    """A keep as `simpler` claims no more than that things got no worse than nobody would notice."""
-    return -swarm.world.sd if test.verdict == "simpler" else 0.0
+def is_false(swarm: Swarm, test: Experiment) -> bool:
+    """Whether what a test kept is no better in truth; as `simpler`, whether it is worse than nobody would notice."""
+    allowed = -swarm.world.sd if test.verdict == "simpler" else 0.0
+    return swarm.world.gain(test.parent, test.candidate) <= allowed
 
 
 def _credits(honest: Sequence[Node], crooks: Sequence[Node]) -> dict[str, float]:

@@ -12,8 +12,8 @@ from agent.claims import Claim
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
-from agent.packed import edit_sizes, edits_body, pack, recipe_body
 from agent.outlook import Outlook
+from agent.packed import edit_sizes, edits_body, pack, recipe_body
 from agent.policy import Replicate, choose, replication_value
 from agent.search import Search
 from gossip.identity import Identity

@@ -69,7 +69,8 @@ async def test_small_messages_cause_no_window_updates(
     for kind in (Yamux, wire.LeanYamux):
 
         async def counted(self: Yamux, data: bytes, plain: Callable[..., object] = kind._write_frame) -> None:
-            frames[data[1]] += 1
+            if data[1] != TYPE_DATA or len(data) > 2000:  # and not what identify says meanwhile
+                frames[data[1]] += 1
             await plain(self, data)  # type: ignore[misc]
 
         monkeypatch.setattr(kind, "_write_frame", counted)

@@ -234,7 +234,10 @@ def test_the_tally_counts_what_happened() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 99, 100, 120])
-@given(st.text(max_size=40) | st.sampled_from(["漢字" * 9, "e" + "\u0301" * 30, "\U0001f1e9\U0001f1ea" * 6, "\x1b[2J"]))
+@given(
+    st.text(max_size=40).filter(lambda who: "★" not in who)  # by which the column is found
+    | st.sampled_from(["漢字" * 9, "e" + "\u0301" * 30, "\U0001f1e9\U0001f1ea" * 6, "\x1b[2J"])
+)
 def test_columns_stand_below_each_other_whatever_a_node_calls_itself(width: int, who: str) -> None:
     line = line_of(Event("result", 0, who, False, RESULT), width)
     usual = line_of(Event("result", 0, "ada", False, RESULT), width)
