@@ -27,6 +27,7 @@ from node.simulation.hosts import MemoryHost
 from node.simulation.links import INTERNET, Internet, Links
 from node.simulation.network import Hear, Member
 from node.simulation.traffic import Traffic
+from node.simulation.virtual import replaced
 
 REMEMBERED: Final = 20_000
 
@@ -120,11 +121,5 @@ def _remembering() -> Iterator[None]:
         (mesh, "parse", lru_cache(REMEMBERED)(records.parse)),
         (pubsub_records, "consume_envelope", lru_cache(REMEMBERED)(consume_envelope)),
     ]
-    before = [(place, name, getattr(place, name)) for place, name, _ in changed]
-    try:
-        for place, name, value in changed:
-            setattr(place, name, value)
+    with replaced(changed):
         yield
-    finally:
-        for place, name, value in before:
-            setattr(place, name, value)

@@ -175,10 +175,22 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
         (TrioManager, "_find_parent_task", lambda _, __: None),
         (trio_tasks, "uuid", SimpleNamespace(uuid4=count().__next__)),
     ]
-    before = [(place, name, getattr(place, name)) for place, name, _ in changed]
     _clocks.append(clock)
     thresholds = gc.get_threshold()
     gc.set_threshold(*GARBAGE)
+    try:
+        with replaced(changed):
+            yield
+    finally:
+        _clocks.clear()
+        gc.set_threshold(*thresholds)
+        random.setstate(state)
+
+
+@contextmanager
+def replaced(changed: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
+    """While the block lasts, what is at these places by these names is something else."""
+    before = [(place, name, getattr(place, name)) for place, name, _ in changed]
     try:
         for place, name, value in changed:
             setattr(place, name, value)
@@ -186,9 +198,6 @@ def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
     finally:
         for place, name, value in before:
             setattr(place, name, value)
-        _clocks.clear()
-        gc.set_threshold(*thresholds)
-        random.setstate(state)
 
 
 async def _call(work: Callable[..., T], *args: Any, **_options: Any) -> T:
