@@ -1,7 +1,8 @@
 """The values of trials: by recipe, author and seed, and how noisy they are.
 
-Of two values for one seed of an author the earliest stands. What is pooled from the spreads is kept until a spread
-changes, author by author: one more trial does not make everybody's figures anew.
+Of two values for one seed of an author the earliest stands. Spreads are reckoned when they are asked for, not with
+each trial: an author may have thousands of one recipe. What is pooled from them is kept until a spread changes, author
+by author: one more trial does not make everybody's figures anew.
 """
 
 import statistics
@@ -22,7 +23,8 @@ class TrialBook:
         self._me = me
         self._prior_sd = prior_sd
         self._trials: dict[bytes, dict[bytes, Values]] = {}
-        self._spreads: dict[bytes, dict[bytes, Spread]] = defaultdict(dict)
+        self._known_spreads: dict[bytes, dict[bytes, Spread]] = defaultdict(dict)
+        self._changed: dict[tuple[bytes, bytes], None] = {}  # author and recipe, of spreads that have to be made anew
         self._figures: dict[bytes, Figure] = {}
         self._own: Noise | None = None
         self._noise: Noise | None = None
@@ -35,7 +37,7 @@ class TrialBook:
             return
         trials[seed] = (moment, value)
         if len(trials) > 1:
-            self._spreads[author][recipe] = Spread.of([value for _, value in trials.values()])
+            self._changed[author, recipe] = None
             self._figures.pop(author, None)
             self._noise = None
             if author == self._me:
@@ -63,20 +65,28 @@ class TrialBook:
         """The noise of one trial over seeds."""
         if self._noise is None:
             if self._own is None:
-                self._own = own_noise(self._prior_sd, list(self._spreads.get(self._me, {}).values()))
+                self._own = own_noise(self._prior_sd, list(self._spreads().get(self._me, {}).values()))
             self._noise = with_peers(self._own, self._of_peers())
         return self._noise
 
     def paired_noise(self, parent: bytes) -> PairedNoise:
         """The noise of one improvement over the parent (by id), for the judge."""
-        mine = self._spreads.get(self._me, {})
+        mine = self._spreads().get(self._me, {})
         spread = mine.get(parent)
         if spread is None:
             return paired(self.noise())
         others = own_noise(self._prior_sd, [known for recipe, known in mine.items() if recipe != parent])
         return paired(with_peers(others, self._of_peers()), spread)
 
+    def _spreads(self) -> dict[bytes, dict[bytes, Spread]]:
+        for author, recipe in self._changed:
+            values = [value for _, value in self._trials[recipe][author].values()]
+            self._known_spreads[author][recipe] = Spread.of(values)
+        self._changed.clear()
+        return self._known_spreads
+
     def _of_peers(self) -> list[Figure]:
-        for author in self._spreads.keys() - self._figures.keys() - {self._me}:
-            self._figures[author] = figure(list(self._spreads[author].values()), self._prior_sd)
+        spreads = self._spreads()
+        for author in spreads.keys() - self._figures.keys() - {self._me}:
+            self._figures[author] = figure(list(spreads[author].values()), self._prior_sd)
         return [self._figures[author] for author in sorted(self._figures)]
