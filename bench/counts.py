@@ -41,7 +41,7 @@ def of_the_log(folder: Path) -> None:
     with Log(folder / "counted") as log:
         for size in (1, BATCH):
             log.append([next(told) for _ in range(size)])
-            with statements(log._connection) as found:
+            with statements(log.file.connection) as found:
                 log.append([next(told) for _ in range(size)])
             print(figure(f"appending {size} to the log", "statements", [found.statements]))
             print(figure("… in SQLite's machine", "SQLite steps", [found.steps]))

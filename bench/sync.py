@@ -228,7 +228,7 @@ def measure_steps(folder: Path, count: int = 2000, batch: int = 1000) -> None:
 
     for run in range(5):
         with Log(folder / f"steps-{run}") as log:
-            log.items()
+            log.shelves.items()
             timed("its fields and its id", partial(each, lambda raw: outline(raw).id, raws))
             timed("its form", partial(each, parse, raws))
             timed("its signature", partial(each, verify, records))

@@ -18,7 +18,8 @@ from gossip.checking import BodyRefused, check_body
 from gossip.events import Contradicted, Event, RecordArrived
 from gossip.items import Items
 from gossip.layout import MAX_SHELVES, WHOLE, Layout
-from gossip.log import Log, LogBlocked
+from gossip.log import Log
+from gossip.logfile import LogBlocked
 from gossip.metrics import Metrics
 from gossip.quota import Quota
 from gossip.record import STORED_KINDS, BadField, Record, RecordError, check_clock, outline, parse, verify
@@ -96,7 +97,7 @@ class Intake:
         self.archive = archive
         self.checkers = Checkers(check)
         self.layout = layout
-        log.arrange(layout)
+        log.shelves.arrange(layout)
         self._log = log
         self._check = check
         self.clock = clock
@@ -237,12 +238,12 @@ class Intake:
 
     async def shelves(self) -> list[str]:
         """The shelves that this node keeps, as far as it knows them. Raises LogError."""
-        known = await self.storage.read(self._log.shelves) if self.archive else []
+        known = await self.storage.read(self._log.shelves.filled) if self.archive else []
         return list(dict.fromkeys((*self.layout.mine, *known)))[:MAX_SHELVES]
 
     async def items(self, shelf: str) -> Items:
         """(time_ms, id) of every record of a shelf, now and later. Raises LogError."""
-        return await self.storage.read(partial(self._log.items, shelf))
+        return await self.storage.read(partial(self._log.shelves.items, shelf))
 
     async def arrived(self) -> int:
         """The number of the record that came last. Raises LogError."""

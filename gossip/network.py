@@ -224,7 +224,7 @@ class Network:
         look_up(metrics.queue, lambda: mesh.longest_queue, "outbound")
         look_up(metrics.queue, lambda: mesh.arrivals_waiting, "arrivals")
         look_up(metrics.queue, lambda: events.waiting, "events")
-        look_up(metrics.log_bytes, log.bytes_on_disk)
+        look_up(metrics.log_bytes, log.file.bytes_on_disk)
         look_up(metrics.clock_offset, self._clock_offset_seconds)
 
     async def publish(self, record: Record) -> None:

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 import trio
 
 from gossip.events import Event, Notice, Trouble
-from gossip.log import Log, LogBlocked, LogDamaged, LogError
+from gossip.log import Log
+from gossip.logfile import LogBlocked, LogDamaged, LogError
 from gossip.record import Record
 
 PROBE_SECONDS: Final = 5.0
@@ -120,4 +121,4 @@ class Storage:
             raise LogBlocked(f"cannot write in {folder}: {error.strerror}") from error
         finally:
             trial.unlink(missing_ok=True)
-        self._log.probe()
+        self._log.file.probe()

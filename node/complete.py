@@ -47,7 +47,8 @@ def knobs(context: typer.Context, incomplete: str) -> list[Offer]:
 
 def records(context: typer.Context, incomplete: str) -> list[Offer]:
     """Ids of records in the log that begin so, or of the newest ones."""
-    from gossip.log import Log, LogError
+    from gossip.log import Log
+    from gossip.logfile import LogError
 
     try:
         with Log(_home(context).log, read_only=True) as log:

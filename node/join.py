@@ -14,7 +14,7 @@ from gossip.addressbook import AddressBook
 from gossip.host import parse_peer_address
 from gossip.identity import load_or_create
 from gossip.layout import WHOLE, Layout, is_sharded
-from gossip.log import LogDamaged
+from gossip.logfile import LogDamaged
 from gossip.network import Network, open_network
 from gossip.supervise import alone
 from node.addresses import default_listen

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from gossip.log import LogBlocked
+from gossip.logfile import LogBlocked
 from gossip.record import Record
 from gossip.storage import Storage
 from node.own import OwnRecords

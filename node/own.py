@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gossip.log import LogBlocked
+from gossip.logfile import LogBlocked
 from gossip.record import Record
 from node.archive import ArchiveError, from_line, to_line
 

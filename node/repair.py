@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from gossip.database import move_aside
-from gossip.log import Log, LogBlocked, LogDamaged
+from gossip.log import Log
+from gossip.logfile import LogBlocked, LogDamaged
 from gossip.record import Record
 from gossip.salvage import readable_records
 from node.events import count

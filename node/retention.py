@@ -14,7 +14,7 @@ import trio
 
 from agent.retention import rule
 from gossip.layout import WHOLE, Layout
-from gossip.log import LogBlocked
+from gossip.logfile import LogBlocked
 from gossip.network import now_ms
 from gossip.record import Record
 from node.events import count

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from agent.entries import kept, read
 from agent.notebook import Notebook
 from gossip.identity import load_or_create
-from gossip.log import Log, LogDamaged
+from gossip.log import Log
+from gossip.logfile import LogDamaged
 from gossip.record import Record
 from node import events
 from node.events import Event

@@ -74,9 +74,9 @@ def test_work_in_a_thread_that_it_starts_counts_too() -> None:
 def test_a_batch_of_records_takes_fewer_statements_and_steps_than_the_same_one_by_one(tmp_path: Path) -> None:
     me = new_identity()
     with Log(tmp_path / "log") as log:
-        with statements(log._connection) as together:
+        with statements(log.file.connection) as together:
             log.append([record(me, text=str(number)) for number in range(10)])
-        with statements(log._connection) as apart:
+        with statements(log.file.connection) as apart:
             for number in range(10, 20):
                 log.append([record(me, text=str(number))])
     assert together.statements == 12

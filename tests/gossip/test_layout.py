@@ -78,10 +78,10 @@ async def test_what_is_forgotten_stays_on_its_shelf_over_a_restart(tmp_path: Pat
     async with side(tmp_path, records, layout=keeping(FOUND, CPU)) as one:
         await one.intake.forget([(old, b"") for old in records[25:75]])
         path = one.log.path
-        before = {shelf: len(one.log.items(shelf)) for shelf in (FOUND, CPU)}
+        before = {shelf: len(one.log.shelves.items(shelf)) for shelf in (FOUND, CPU)}
     with Log(path) as log:
-        log.arrange(keeping(FOUND, CPU))
-        assert {shelf: len(log.items(shelf)) for shelf in (FOUND, CPU)} == before == {FOUND: 50, CPU: 50}
+        log.shelves.arrange(keeping(FOUND, CPU))
+        assert {shelf: len(log.shelves.items(shelf)) for shelf in (FOUND, CPU)} == before == {FOUND: 50, CPU: 50}
 
 
 async def test_a_record_of_a_shelf_that_is_not_kept_is_not_stored_and_nobody_is_blamed(tmp_path: Path) -> None:

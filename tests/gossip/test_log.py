@@ -14,7 +14,8 @@ import pytest
 
 from gossip.forgotten import Forgotten
 from gossip.identity import new_identity
-from gossip.log import Log, LogBlocked, LogDamaged, LogError
+from gossip.log import Log
+from gossip.logfile import LogBlocked, LogDamaged, LogError
 from gossip.record import BadField, Record, pack_body, sign
 from tests.disks import damage, fill, needs_mount, small_disk
 from tests.gossip.nodes import record
@@ -150,13 +151,13 @@ def test_another_programs_table_is_no_log(tmp_path: Path) -> None:
 
 
 def test_a_locked_log_blocks_and_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gossip.log.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("gossip.logfile.WAIT_SECONDS", 0.05)
     with Log(tmp_path / "log") as log, closing(sqlite3.connect(tmp_path / "log", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LogBlocked, match="locked"):
             log.append(some_records(1))
         with pytest.raises(LogBlocked, match="locked"):
-            log.probe()
+            log.file.probe()
         assert log.count() == 0
         other.execute("ROLLBACK")
         assert log.append(some_records(1))
@@ -165,12 +166,12 @@ def test_a_locked_log_blocks_and_is_not_called_damaged(tmp_path: Path, monkeypat
 def test_a_log_that_may_not_grow_blocks_and_adds_nothing_of_the_batch(tmp_path: Path) -> None:
     with Log(tmp_path / "log") as log:
         log.append(some_records(3))
-        pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
-        log._connection.execute(f"PRAGMA max_page_count = {pages}")
+        pages = log.file.connection.execute("PRAGMA page_count").fetchone()[0]
+        log.file.connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(LogBlocked, match="full"):
             log.append(some_records(500, first=10))
         assert log.count() == 3
-        log._connection.execute("PRAGMA max_page_count = 100000")
+        log.file.connection.execute("PRAGMA max_page_count = 100000")
         assert len(log.append(some_records(500, first=10))) == 500
 
 
@@ -194,11 +195,11 @@ def test_the_items_for_reconciliation_never_drift_from_the_file(tmp_path: Path) 
     presence = sign(ALICE, "presence", bytes(32), 1, pack_body({}))
     with Log(tmp_path / "log") as log:
         log.append(records[:300])
-        items = log.items()
+        items = log.shelves.items()
         log.append(records[200:600])
         with pytest.raises(BadField):
             log.append([*records[600:], presence])
-        assert log.items() is items
+        assert log.shelves.items() is items
         assert items.ids(0, len(items)) == [record_id for _, record_id in log.ids()]
         assert len(items) == log.count() == 600
 
@@ -227,14 +228,14 @@ def test_what_is_forgotten_stays_of_the_set_and_is_not_taken_again(tmp_path: Pat
     records = [record(ALICE) for _ in range(50)]
     with Log(tmp_path / "log") as log:
         log.append(records)
-        before = log.items()
+        before = log.shelves.items()
         fingerprint = before.sum(0, len(before))
         assert log.forget({old.id: ("records", b"gist") for old in records[:30]}) == 30
         assert log.forget({records[0].id: ("records", b"another"), bytes(32): ("records", b"")}) == 0
         assert log.append(records) == []
         assert log.missing([old.id for old in records]) == []
     with Log(tmp_path / "log") as log:  # and so after a restart
-        items = log.items()
+        items = log.shelves.items()
         assert (len(items), items.sum(0, len(items))) == (50, fingerprint)
         assert log.get(records[0].id) is None
         assert log.count() == 20
@@ -270,7 +271,7 @@ def test_a_log_of_the_first_format_is_read_and_then_written(tmp_path: Path) -> N
     with closing(sqlite3.connect(tmp_path / "log")) as old:
         old.executescript("DROP TABLE forgotten; DROP TABLE names; PRAGMA user_version = 1;")
     with Log(tmp_path / "log", read_only=True) as log:
-        assert len(log.items()) == 3
+        assert len(log.shelves.items()) == 3
         assert list(log.forgotten()) == []
         assert log.missing([bytes(32)]) == [bytes(32)]
     with Log(tmp_path / "log") as log:

@@ -9,7 +9,8 @@ import trio
 
 from gossip.events import Notice, SyncFinished, Trouble
 from gossip.identity import new_identity
-from gossip.log import Log, LogBlocked, LogDamaged
+from gossip.log import Log
+from gossip.logfile import LogBlocked, LogDamaged
 from gossip.storage import Storage
 from tests.disks import fill, needs_mount, small_disk
 from tests.gossip.nodes import Node, node, record
@@ -18,7 +19,7 @@ from tests.gossip.nodes import Node, node, record
 @pytest.fixture(autouse=True)
 def tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gossip.storage.PROBE_SECONDS", 0.2)
-    monkeypatch.setattr("gossip.log.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("gossip.logfile.WAIT_SECONDS", 0.05)
 
 
 def told(one: Node) -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 import trio
 
 import node.node
-from gossip.log import Log, LogDamaged
+from gossip.log import Log
+from gossip.logfile import LogDamaged
 from gossip.record import Record
 from gossip.supervise import supervise
 from node.config import Config

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from gossip.identity import new_identity
-from gossip.log import Log, LogBlocked, LogDamaged
+from gossip.log import Log
+from gossip.logfile import LogBlocked, LogDamaged
 from gossip.record import Record
 from gossip.storage import Storage
 from node.archive import check_lines
