@@ -157,16 +157,17 @@ class _Router(Router):
 
     async def heartbeat(self) -> None:
         self._running = True
-        virtual.at(trio.current_time() + self.heartbeat_initial_delay, self._beat)
+        first = trio.current_time() + self.heartbeat_initial_delay
+        virtual.every(self.heartbeat_interval, first, self._beat)
         try:
             await trio.sleep_forever()
         finally:
             self._running = False
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
         if self._running:
-            virtual.at(trio.current_time() + self.heartbeat_interval, self._beat)
             _finish(self.beat())
+        return self._running
 
 
 def _finish(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,69 @@
+"""Virtual time: what happens when, and in which order."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from node.simulation import virtual
+
+
+def test_calls_come_in_the_order_of_their_moments_and_those_of_one_moment_as_they_were_entered() -> None:
+    said: list[tuple[str, float]] = []
+
+    def say(what: str) -> None:
+        said.append((what, trio.current_time()))
+
+    async def main() -> None:
+        for what, moment in (("late", 3.0), ("first", 1.0), ("second", 1.0), ("past", 0.0)):
+            virtual.at(moment, lambda what=what: say(what))
+        await trio.sleep(2)
+        say("a task")
+        await trio.sleep(2)
+
+    virtual.run(main, seed=1)
+    assert said == [("past", 0.0), ("first", 1.0), ("second", 1.0), ("a task", 2.0), ("late", 3.0)]
+
+
+def test_a_repeated_call_comes_at_each_of_its_moments_until_it_has_had_enough() -> None:
+    beats: list[float] = []
+
+    def beat() -> bool:
+        beats.append(trio.current_time())
+        return len(beats) < 4
+
+    async def main() -> None:
+        virtual.every(0.5, 1.25, beat)
+        await trio.sleep(60)
+
+    virtual.run(main, seed=1)
+    assert beats == [1.25, 1.75, 2.25, 2.75]
+
+
+def test_a_deadline_that_a_call_brings_forward_is_met_in_time() -> None:
+    async def main() -> float:
+        with trio.CancelScope() as scope:
+            virtual.at(1.0, lambda: setattr(scope, "deadline", 2.0))
+            virtual.at(5.0, lambda: None)
+            await trio.sleep_forever()
+        return trio.current_time()
+
+    assert virtual.run(main, seed=1) == 2.0
+
+
+def test_what_a_call_raises_ends_the_run() -> None:
+    def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        virtual.run(lambda: _enter_and_wait(fail), seed=1)
+
+
+async def _enter_and_wait(call: Callable[[], None]) -> None:
+    virtual.at(1.0, call)
+    await trio.sleep(2)
+
+
+def test_tasks_that_wait_for_what_cannot_happen_are_a_standstill() -> None:
+    with pytest.raises(virtual.Standstill):
+        virtual.run(trio.sleep_forever, seed=1)
