@@ -21,6 +21,7 @@ DEGREE: Final = 4
 DEGREE_LOW: Final = 3
 DEGREE_HIGH: Final = 6
 ANNOUNCE_EVERY: Final = 3  # heartbeats
+DEGREE_LAZY: Final = 4
 ANSWER_BYTES: Final = 512 * 1024
 CLEAN_EVERY: Final = 30  # heartbeats; the tables of rates have an entry for each peer and topic at most
 CONTROL_BYTES: Final = 64 * 1024
@@ -34,8 +35,8 @@ class Router(GossipSub):
       gossip" stretches the heartbeat further.
     - Symptom: a full mesh is pruned in the order of a set, which all nodes share: islands form.
     - Symptom: peers in GRAFT backoff get no IHAVE, so what the mesh loses stays lost. And those who get it get every
-      message's id in several heartbeats, though they may have announced it themselves. Now all peers outside the
-      mesh get each id once, in every third heartbeat, if they have not shown that they know it.
+      message's id in several heartbeats, though they may have announced it themselves. Now DEGREE_LAZY peers outside
+      the mesh, of those that have not shown that they know it, get an id, once, in every third heartbeat.
     - Symptom: own messages go to the mesh only, which may be empty in the first seconds.
     - Symptom: a PRUNE of the heartbeat carries no backoff, so the pruned peer comes back at once.
     - Symptom: control messages for topics nobody has here raise KeyError with peer exchange on, and fill tables
@@ -104,12 +105,12 @@ class Router(GossipSub):
             return super()._handle_topic_heartbeat(topic, current_peers, is_fanout, peers_to_gossip)
         if self.beats % ANNOUNCE_EVERY == 0:
             ids = self.mcache.window(topic)
-            outside = self.pubsub.peer_topics.get(topic, set()) - current_peers if ids else ()
-            for peer in outside:
-                queue = self.pubsub.peer_queues.get(peer)
-                unknown = [] if queue is None else [message_id for message_id in ids if not has(queue, message_id)]
-                if unknown:
-                    peers_to_gossip[peer][topic] = unknown
+            outside = self.pubsub.peer_topics.get(topic, set()) - current_peers if ids else set()
+            queues = {peer: self.pubsub.peer_queues[peer] for peer in outside if peer in self.pubsub.peer_queues}
+            unknown = {peer: [name for name in ids if not has(queue, name)] for peer, queue in queues.items()}
+            lacking = [peer for peer, names in unknown.items() if names]
+            for peer in random.sample(lacking, min(DEGREE_LAZY, len(lacking))):
+                peers_to_gossip[peer][topic] = unknown[peer]
         return current_peers, False
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:

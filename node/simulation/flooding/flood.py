@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from gossip.outgoing import BUSY_LINGER_SECONDS, BUSY_SECONDS, LINGER_SECONDS
-from gossip.router import ANNOUNCE_EVERY
+from gossip.router import ANNOUNCE_EVERY, DEGREE_LAZY
 from node.simulation.flooding.calendar import Calendar
 from node.simulation.flooding.chance import Kind, lost
 from node.simulation.flooding.grafting import Grafting
@@ -242,7 +242,7 @@ class _Flood:
     # ---- ids ----
 
     def _announce(self, times: Floats, cells: Ints) -> None:
-        """A heartbeat: ids go to the peers outside the mesh that have not announced them themselves."""
+        """A heartbeat: ids go to DEGREE_LAZY peers outside the mesh, of those that have not announced them themselves."""
         nodes = cells % self.nodes
         up = self.mesh.up[nodes]
         times, cells, nodes = times[up], cells[up], nodes[up]
@@ -256,9 +256,18 @@ class _Flood:
             self.seed, Kind.IHAVE, ways - links + self.graph.back[links], self.conditions.loss
         )
         links, ways, times = links[~told], ways[~told], times[~told]
+        chosen = np.isin(links, self._some_of(np.unique(links)))
+        links, ways, times = links[chosen], ways[chosen], times[chosen]
         np.add.at(self.sent.announced, self.graph.source[links], 1)
         np.add.at(self.sent.announcements, self.graph.source[np.unique(links)], 1)
         self._travel(self.offers, Kind.IHAVE, times + self.graph.seconds[links], ways)
+
+    def _some_of(self, links: Ints) -> Ints:
+        """Of these links, at most DEGREE_LAZY of each source, by chance."""
+        mixed = self.rng.permutation(links)
+        mixed = mixed[np.argsort(self.graph.source[mixed], kind="stable")]
+        source = self.graph.source[mixed]
+        return mixed[np.arange(len(mixed)) - np.searchsorted(source, source) < DEGREE_LAZY]
 
     def _answer(self, times: Floats, ways: Ints) -> None:
         """Ids arrive: who lacks the record asks for it, and is answered at once."""
