@@ -65,6 +65,7 @@ class Schedule:
         self._foreign = foreign
         self._metrics = metrics
         self._due: dict[ID, float] = {}
+        self._wanted: dict[ID, float] = {}  # when what is due was asked for
         self._retries: dict[ID, int] = {}
         self._new: set[ID] = set()
         self._leading: set[ID] = set()
@@ -79,7 +80,13 @@ class Schedule:
         """Exchange histories with `peer`, in `after` seconds or sooner."""
         due = trio.current_time() + after
         self._due[peer] = min(due, self._due.get(peer, due))
+        self._wanted[peer] = trio.current_time()
         self._wake()
+
+    def _give_up(self, peer: ID, began: float) -> None:
+        """An exchange that the peer led from `began` on was as good as one that had been wanted for a while."""
+        if peer in self._due and began >= self._wanted[peer] + AGAIN_SECONDS:
+            del self._due[peer], self._wanted[peer]
 
     def _wake(self) -> None:
         self._changed.set()
@@ -99,7 +106,7 @@ class Schedule:
                     if due > now or len(self._leading) >= LEADING:
                         break
                     if peer not in self._leading:
-                        del self._due[peer]
+                        del self._due[peer], self._wanted[peer]
                         self._leading.add(peer)
                         nursery.start_soon(self._lead, peer)
                 soonest = min((due for peer, due in self._due.items() if peer not in self._leading), default=math.inf)
@@ -164,7 +171,7 @@ class Schedule:
             self._wake()
 
     async def _follow(self, stream: INetStream) -> None:
-        peer = stream.muxed_conn.peer_id
+        peer, began = stream.muxed_conn.peer_id, trio.current_time()
         busy = peer in self._following or len(self._following) >= FOLLOWING
         busy = busy or not self._visits.take(peer, trio.current_time())
         if not busy:
@@ -173,6 +180,7 @@ class Schedule:
             async with conversation(stream, budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS) as frames:
                 exchanged = await sync.follow(frames, self._intake, self._swarm, peer.to_base58(), busy=busy)
             self._metrics.sync_ended("follower", "done")
+            self._give_up(peer, began)
             self._finished(peer, exchanged)
         except ConversationError as error:
             self._metrics.sync_ended("follower", _outcome(error))

@@ -212,3 +212,12 @@ def told(seed: int, hash_seed: str) -> str:
 def test_the_same_seed_gives_the_same_run_in_any_process() -> None:
     first = told(1, "0")
     assert told(1, "12345") == first
+
+
+def test_of_two_nodes_that_meet_the_one_who_dialled_leads_twice_and_the_other_need_not() -> None:
+    async def play(network: Fabric, nodes: list[Node]) -> None:
+        read = network.metrics.registry.get_sample_value
+        ended = [read("arnode_syncs_total", {"role": role, "outcome": "done"}) for role in ("leader", "follower")]
+        assert ended == [2, 2]
+
+    simulate(2, play, internet=Internet(loss=0))
