@@ -242,7 +242,7 @@ class _Flood:
     # ---- ids ----
 
     def _announce(self, times: Floats, cells: Ints) -> None:
-        """A heartbeat: ids go to DEGREE_LAZY peers outside the mesh, of those that have not announced them themselves."""
+        """A heartbeat: ids go to DEGREE_LAZY peers outside the mesh that have not announced them themselves."""
         nodes = cells % self.nodes
         up = self.mesh.up[nodes]
         times, cells, nodes = times[up], cells[up], nodes[up]
@@ -267,7 +267,7 @@ class _Flood:
         mixed = self.rng.permutation(links)
         mixed = mixed[np.argsort(self.graph.source[mixed], kind="stable")]
         source = self.graph.source[mixed]
-        return mixed[np.arange(len(mixed)) - np.searchsorted(source, source) < DEGREE_LAZY]
+        return np.asarray(mixed[np.arange(len(mixed)) - np.searchsorted(source, source) < DEGREE_LAZY])
 
     def _answer(self, times: Floats, ways: Ints) -> None:
         """Ids arrive: who lacks the record asks for it, and is answered at once."""
