@@ -31,14 +31,16 @@ from libp2p.pubsub.pb import rpc_pb2
 
 from bench.figures import figure, machine
 from gossip import upstream
+from gossip.clock import now_ms
 from gossip.door import PUBLIC
 from gossip.events import PeerRejected, RecordArrived
 from gossip.host import parse_peer_address
 from gossip.identity import new_identity
 from gossip.log import Log
-from gossip.network import Network, Tuning, now_ms, open_network
+from gossip.network import Network, open_network
 from gossip.record import pack_body, sign
 from gossip.stamp import Stamps
+from gossip.tuning import Tuning
 from tests.gossip import bare
 from tests.gossip.hostile import INVALID, RECORDS, identity_of, ignore_the_window, meshsub, signed_message
 from tests.gossip.nodes import record

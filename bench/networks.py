@@ -17,10 +17,11 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from agent.entries import Hypothesis, check, write
+from gossip.clock import now_ms
 from gossip.events import RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.log import Log
-from gossip.network import now_ms, open_network
+from gossip.network import open_network
 from gossip.record import Record
 from gossip.stamp import Stamps
 

@@ -1,9 +1,11 @@
-"""Whether this node's clock is wrong, by what the peers' clocks say. Pure: times are passed in.
+"""What time it is, and whether this node's clock is wrong, by what the peers' clocks say.
 
 One peer's clock proves nothing, nor do several of one liar who connects often; so the median over enough distinct peers
-decides. Nothing is corrected: a node states times by its own clock, and its person sets it.
+decides. Nothing is corrected: a node states times by its own clock, and its person sets it. PeerClocks is pure: times
+are passed in.
 """
 
+import time
 from collections import OrderedDict
 from statistics import median
 from typing import Final
@@ -13,6 +15,11 @@ WRONG_MS: Final = 60_000
 RIGHT_MS: Final = 30_000
 REMEMBERED_SECONDS: Final = 1800.0
 MAX_PEERS: Final = 100
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
 
 
 class PeerClocks:

@@ -4,86 +4,40 @@ A record of another node goes: size, form, clock, signature, the node's check; f
 network's machinery fails, it is built anew on the same port, and the node goes on meanwhile.
 """
 
-import math
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import trio
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from gossip import addressbook, crowd, liveness, upstream
 from gossip.addressbook import AddressBook, BookError
-from gossip.clock import PeerClocks
-from gossip.door import LOCAL, PUBLIC, Door, Width
-from gossip.events import Event, EventQueue, Notice, Peer, PeerRejected, RecordArrived, SyncFinished, Trouble
-from gossip.guard import Guard, Origin, origin_of
-from gossip.host import (
-    CLOSE_SECONDS,
-    MAX_CONNECTIONS,
-    AddressError,
-    Connections,
-    ListenError,
-    listen_on,
-    open_host,
-    parse_peer_address,
-)
+from gossip.admission import BROKEN_MUXING, BROKEN_PROTOCOL, OTHER_SWARM, Admission
+from gossip.clock import now_ms
+from gossip.door import Door
+from gossip.events import Notice, Peer
+from gossip.host import CLOSE_SECONDS, Connections, listen_on, open_host, parse_peer_address
 from gossip.identity import ED25519_PREFIX, Identity
 from gossip.intake import Intake
 from gossip.lan import stay_visible
 from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
-from gossip.metrics import Metrics, look_up
+from gossip.metrics import look_up
 from gossip.peers import Address, Peers
-from gossip.quota import LIMITS, Limits, Quota
+from gossip.quota import Quota
 from gossip.reach import DialBack
 from gossip.record import MAX_BYTES, Record
 from gossip.router import Router
 from gossip.schedule import Schedule
 from gossip.supervise import alone, supervise
 from gossip.swarmkey import SwarmKey
-from gossip.twin import Twins
-from gossip.vantage import FIRST_SECONDS, Vantage
-
-__all__ = ["AddressError", "ListenError", "Network", "Tuning", "open_network"]
-
-HEARTBEAT_SECONDS: Final = 1.0
-GRACE_SECONDS: Final = 15.0
-BROKEN_PROTOCOL: Final = 5.0
-BROKEN_MUXING: Final = 10.0
-OTHER_SWARM: Final = 1000.0
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """What tests and large machines set differently.
-
-    public, local: what one address may do, and one of this machine or a private network. limits: of an author. grace:
-    how long a newcomer stays at least where it is crowded. ping, patience: how often a peer is pinged, and how long its
-    answer may take. vantage: when a peer is first asked to dial back. Times are seconds.
-    """
-
-    max_connections: int = MAX_CONNECTIONS
-    heartbeat: float = HEARTBEAT_SECONDS
-    public: Width = PUBLIC
-    local: Width = LOCAL
-    limits: Limits = LIMITS
-    grace: float = GRACE_SECONDS
-    ping: float = liveness.EVERY_SECONDS
-    patience: float = liveness.ANSWER_SECONDS
-    vantage: float = FIRST_SECONDS
+from gossip.teller import Teller
+from gossip.tuning import USUAL, Tuning
+from gossip.vantage import Vantage
 
 
 @asynccontextmanager
@@ -96,7 +50,7 @@ async def open_network(
     bootstrap: Sequence[str],
     check: Callable[[Record], None],
     clock: Callable[[], int] = now_ms,
-    tuning: Tuning = Tuning(),
+    tuning: Tuning = USUAL,
     key: SwarmKey | None = None,
     book: AddressBook | None = None,
     lan: bool = False,
@@ -116,19 +70,7 @@ async def open_network(
     contacts = [parse_peer_address(text) for text in bootstrap]
     known = AddressBook() if book is None else book
     network = Network(
-        identity,
-        log,
-        swarm,
-        listen,
-        contacts,
-        check,
-        clock,
-        tuning,
-        key,
-        known,
-        lan=lan,
-        archive=archive,
-        layout=layout,
+        identity, log, swarm, listen, contacts, check, clock, tuning, key, known, layout, lan=lan, archive=archive
     )
     network._open_book()
     await network._intake.prepare()
@@ -168,9 +110,9 @@ class Network:
         lan: bool,
         archive: bool,
     ) -> None:
+        teller = Teller(identity.author, clock)
         self.addresses: list[str] = []
-        self.events = EventQueue()
-        self.metrics = Metrics()
+        self.events, self.metrics = teller.events, teller.metrics
         self.layout = layout
         self._identity = identity
         self._swarm = swarm
@@ -181,10 +123,11 @@ class Network:
         self._key = key
         self._book = book
         self._lan = lan
-        self._guard = Guard()
-        self._door = Door(self._shut, public=tuning.public, local=tuning.local)
-        self._connections = Connections(self._tell, clock, self._allowed)
-        quota = Quota(identity.author, tuning.limits)
+        self._tell, self._report, self._twins = teller.tell, teller.report, teller.twins
+        self._own_id = ID(ED25519_PREFIX + identity.author)
+        self._admission = Admission(self._own_id, lambda peer: self._connections.peers.get(peer), teller)
+        self._door = Door(self._admission.shut, public=tuning.public, local=tuning.local)
+        self._connections = Connections(self._tell, clock, self._admission.allowed)
         self._intake = Intake(
             log,
             check,
@@ -192,20 +135,17 @@ class Network:
             self._tell,
             lambda: self.events.records_waiting,
             self.metrics,
-            quota,
+            Quota(identity.author, tuning.limits),
             archive=archive,
             layout=layout,
         )
         self.storage = self._intake.storage
-        self._peer_clocks = PeerClocks()
-        self._twins = Twins(identity.author, clock, self._report)
-        self._mesh = Mesh(swarm, self._intake, clock, self._tell, self._blame, self.metrics, self._allowed, self._twins)
-        self._own_id = ID(ED25519_PREFIX + identity.author)
+        blame, allowed = self._admission.blame, self._admission.allowed
+        self._mesh = Mesh(swarm, self._intake, clock, self._tell, blame, self.metrics, allowed, self._twins)
         self._up = trio.Event()
         self._closing = trio.Event()
         self._serving = False
         self._scope = trio.CancelScope(shield=True)
-        self._to_disconnect, self._disconnects = trio.open_memory_channel[ID](1000)
         self._measure(log)
 
     def _open_book(self) -> None:
@@ -215,7 +155,7 @@ class Network:
             self._report("address book", str(error))
 
     def _measure(self, log: Log) -> None:
-        metrics, connections, mesh, events = self.metrics, self._connections, self._mesh, self.events
+        metrics, connections, mesh = self.metrics, self._connections, self._mesh
         for direction in ("inbound", "outbound"):
             inbound = direction == "inbound"
             look_up(metrics.peers, partial(connections.count, inbound=inbound), direction)
@@ -223,9 +163,7 @@ class Network:
         look_up(metrics.mesh, lambda: mesh.size(mesh.presence), "presence")
         look_up(metrics.queue, lambda: mesh.longest_queue, "outbound")
         look_up(metrics.queue, lambda: mesh.arrivals_waiting, "arrivals")
-        look_up(metrics.queue, lambda: events.waiting, "events")
         look_up(metrics.log_bytes, log.file.bytes_on_disk)
-        look_up(metrics.clock_offset, self._clock_offset_seconds)
 
     async def publish(self, record: Record) -> None:
         """Send a record that is already in the log to the swarm."""
@@ -270,8 +208,8 @@ class Network:
         async with open_host(
             self._identity,
             door=self._door,
-            admit=self._admit,
-            blame=partial(self._blame, weight=BROKEN_MUXING),
+            admit=self._admission.admit,
+            blame=partial(self._admission.blame, weight=BROKEN_MUXING),
             report=self._report,
             max_connections=self._tuning.max_connections,
             key=self._key,
@@ -289,8 +227,8 @@ class Network:
                     grace=self._tuning.grace,
                     useful=self._mesh.members,
                     clock=self._clock,
-                    allowed=self._allowed,
-                    blame=partial(self._blame, weight=BROKEN_PROTOCOL),
+                    allowed=self._admission.allowed,
+                    blame=partial(self._admission.blame, weight=BROKEN_PROTOCOL),
                     report=self._report,
                     metrics=self.metrics,
                     kin=self._mesh.kin if self.layout.shelf_of else None,
@@ -301,11 +239,11 @@ class Network:
                     self._intake,
                     self._swarm,
                     put=self._tell,
-                    blame=partial(self._blame, weight=BROKEN_PROTOCOL),
+                    blame=partial(self._admission.blame, weight=BROKEN_PROTOCOL),
                     foreign=self._foreign,
                     metrics=self.metrics,
                 )
-                DialBack(host, partial(self._blame, weight=BROKEN_PROTOCOL))
+                DialBack(host, partial(self._admission.blame, weight=BROKEN_PROTOCOL))
                 pings = {"every": self._tuning.ping, "patience": self._tuning.patience}
                 await listen_on(host, self._listen)
                 self._listen = [str(address) for address in host.get_transport_addrs()]
@@ -323,7 +261,7 @@ class Network:
                     ("view from outside", partial(vantage.look, host, self._connections, first=self._tuning.vantage)),
                     ("sync", schedule.run),
                     ("identity check", partial(self._twins.ask, host, self._own_contacts())),
-                    ("disconnecting", partial(self._disconnect, upstream.swarm_of(host))),
+                    ("disconnecting", partial(self._admission.disconnect, upstream.swarm_of(host))),
                 ):
                     nursery.start_soon(supervise, name, task, self._report)
                 if self._lan:
@@ -353,69 +291,10 @@ class Network:
             if peer == self._own_id and f"{address}/p2p/{peer}" not in self.addresses
         ]
 
-    def _clock_offset_seconds(self) -> float:
-        offset_ms = self._peer_clocks.offset_ms
-        return math.nan if offset_ms is None else offset_ms / 1000
-
-    async def _disconnect(self, swarm: Swarm) -> None:
-        async with trio.open_nursery() as nursery:
-            async for peer in self._disconnects:
-                nursery.start_soon(upstream.disconnect, swarm, peer)
-
     def _moved(self, host: BasicHost) -> None:
         self.addresses[:] = [str(address) for address in host.get_addrs()]
         self._tell(Notice(f"others reach this node at {self.addresses[0]}"))
 
-    def _tell(self, event: Event) -> None:
-        self.metrics.count(event)
-        self.events.put(event)
-        match event:
-            case RecordArrived(record):
-                self._twins.arrived(record)
-            case SyncFinished():
-                self._compare_clocks(event)
-
-    def _compare_clocks(self, event: SyncFinished) -> None:
-        self._peer_clocks.note(event.peer, event.offset_ms, trio.current_time())
-        change = self._peer_clocks.change()
-        if change is not None:
-            self._tell(Trouble("clock", change) if self._peer_clocks.wrong else Notice(change))
-
-    def _report(self, what: str, why: str) -> None:
-        self.metrics.troubles.inc()
-        self._tell(Trouble(what, why))
-
     def _foreign(self, peer: ID, reason: str) -> None:
         self._book.forget(peer.to_base58())
-        self._blame(peer, reason, OTHER_SWARM)
-
-    def _allowed(self, peer: ID) -> bool:
-        return peer != self._own_id and not self._guard.banned(peer.to_base58(), trio.current_time())
-
-    def _admit(self, peer: ID) -> bool:
-        """Whether a peer that has just proved its id may stay."""
-        if peer == self._own_id:
-            self._twins.met()
-        return self._allowed(peer)
-
-    def _shut(self, origin: Origin) -> bool:
-        return self._guard.shut(origin, trio.current_time())
-
-    def _blame(self, peer: ID, reason: str, weight: float = 1.0) -> None:
-        name = peer.to_base58()
-        connected = self._connections.peers.get(peer)
-        origin = origin_of(_ip_of(connected.address)) if connected else None
-        # one who is of another swarm is no evil-doer, and his neighbours may be of this one
-        count = self._guard.blame(name, trio.current_time(), weight, origin, evil=weight < OTHER_SWARM)
-        if count:
-            self._tell(PeerRejected(name, reason, count))
-        if count or not self._allowed(peer):
-            try:
-                self._to_disconnect.send_nowait(peer)
-            except trio.WouldBlock:
-                self._report("guard", f"too many peers to disconnect at once; {name} stays a while")
-
-
-def _ip_of(address: str) -> str:
-    """The IP address in a multiaddress such as `/ip4/192.0.2.1/tcp/4001`."""
-    return address.split("/")[2] if address.count("/") >= 2 else ""
+        self._admission.blame(peer, reason, OTHER_SWARM)

@@ -27,12 +27,12 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from gossip import sync, upstream
+from gossip.clock import now_ms
 from gossip.dial import Unreachable, cause, resolve
 from gossip.door import Door
 from gossip.frames import ConversationError, PeerBroke, PeerGone, open_conversation
 from gossip.host import AddressError, listen_on, open_host, parse_peer_address
 from gossip.identity import new_identity
-from gossip.network import now_ms
 from gossip.pnet import protect
 from gossip.reach import Dialable, ask_dialback
 from gossip.supervise import alone, reason_of

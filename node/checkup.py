@@ -15,10 +15,10 @@ from typing import Final
 from urllib.parse import quote as quote_url
 
 from gossip.addressbook import BookError, remembered
+from gossip.clock import now_ms
 from gossip.host import peer_id_of
 from gossip.identity import IdentityError, load_or_create
 from gossip.logfile import SCHEMA_VERSION
-from gossip.network import now_ms
 from gossip.record import RecordError, parse, verify
 from node.config import load_config
 from node.configfile import ConfigError

@@ -8,7 +8,7 @@ import trio
 
 from agent.claims import CLAIM_MS, Claim
 from agent.entries import Presence
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from node.events import mean_values
 from node.pace import Pace
 from node.state import State

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gossip.addressbook import BookError, remembered
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from gossip.supervise import reason_of
 from gossip.swarmkey import SwarmKey
 from node import checkup, reachability, walls

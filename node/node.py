@@ -13,6 +13,7 @@ import psutil
 import trio
 
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, kept, read, write
+from gossip.clock import now_ms
 from gossip.events import (
     Contradicted,
     Notice,
@@ -27,7 +28,7 @@ from gossip.events import (
 )
 from gossip.host import author_of
 from gossip.identity import Identity
-from gossip.network import Network, now_ms
+from gossip.network import Network
 from gossip.record import Record
 from gossip.stamp import Stamps
 from gossip.supervise import supervise

@@ -20,7 +20,7 @@ from agent.policy import Calibrate, Explore, Replicate, Synthesise, choose
 from agent.proposal import NothingLeft, Proposal
 from agent.search import Search
 from agent.strategy import CLIMB, Strategy
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from node.claims import Claims
 from node.events import change_text
 from node.experiment import Plan, load_plan

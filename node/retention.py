@@ -13,9 +13,9 @@ from typing import Final
 import trio
 
 from agent.retention import rule
+from gossip.clock import now_ms
 from gossip.layout import WHOLE, Layout
 from gossip.logfile import LogBlocked
-from gossip.network import now_ms
 from gossip.record import Record
 from node.events import count
 from node.state import State

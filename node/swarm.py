@@ -23,8 +23,8 @@ from agent.discoveries import Discovery
 from agent.entries import kept
 from agent.evidence import Experiment, new_values
 from agent.notebook import Notebook
+from gossip.clock import now_ms
 from gossip.log import Log
-from gossip.network import now_ms
 from gossip.supervise import alone
 from node.config import SETTINGS, Loaded, variable
 from node.configtext import as_environment

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from node.events import Event, EventKind
 from node.state import Show
 

@@ -11,6 +11,7 @@ import trio
 from libp2p.peer.id import ID
 
 from gossip import upstream
+from gossip.admission import BROKEN_PROTOCOL, OTHER_SWARM
 from gossip.events import Event, PresenceArrived, RecordArrived, Trouble
 from gossip.flood import Flood
 from gossip.guard import Guard
@@ -25,6 +26,7 @@ from gossip.record import PRESENCE, Record
 from gossip.router import Router
 from gossip.schedule import Schedule
 from gossip.supervise import supervise
+from gossip.tuning import HEARTBEAT_SECONDS
 from gossip.twin import Twins
 from node.simulation import virtual
 from node.simulation.hosts import MemoryHost, Report
@@ -34,9 +36,6 @@ from node.simulation.traffic import Traffic
 Started: TypeAlias = Any
 
 SWARM: Final = "simulated"
-HEARTBEAT_SECONDS: Final = 1.0
-BROKEN_PROTOCOL: Final = 5.0
-OTHER_SWARM: Final = 1000.0
 
 
 @dataclass(frozen=True)

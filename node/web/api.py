@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from node.state import State
 from node.view.board import board_in_steps
 from node.view.discovery import discovery

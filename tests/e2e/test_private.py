@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from agent.entries import NO_TASK, Profile, write
+from gossip.clock import now_ms
 from gossip.identity import load_or_create
 from gossip.log import Log
-from gossip.network import now_ms
 from gossip.swarmkey import read_swarm_key
 from node.home import open_home
 from tests.e2e.processes import Event, arnode, running_node

@@ -15,15 +15,17 @@ from libp2p.host.basic_host import BasicHost
 
 from gossip import upstream
 from gossip.addressbook import AddressBook
+from gossip.clock import now_ms
 from gossip.door import Door
 from gossip.events import Event, RecordArrived
 from gossip.identity import Identity, new_identity
 from gossip.layout import WHOLE, Layout
 from gossip.log import Log
-from gossip.network import Network, Tuning, now_ms, open_network
+from gossip.network import Network, open_network
 from gossip.record import Record, pack_body, sign
 from gossip.stamp import Stamps
 from gossip.swarmkey import SwarmKey
+from gossip.tuning import Tuning
 
 TASK = bytes(32)
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"

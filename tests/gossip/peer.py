@@ -16,11 +16,13 @@ from typing import Any, Final
 import trio
 
 from gossip.addressbook import AddressBook
+from gossip.clock import now_ms
 from gossip.events import PeerConnected, PeerLost, PeerRejected, SyncFinished, Trouble
 from gossip.identity import Identity, load_or_create
 from gossip.log import Log
-from gossip.network import Network, Tuning, now_ms, open_network
+from gossip.network import Network, open_network
 from gossip.record import Record, pack_body, sign
+from gossip.tuning import Tuning
 
 TASK: Final = bytes(32)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from gossip.clock import now_ms
 from gossip.events import PeerConnected, PeerLost
-from gossip.network import Tuning, now_ms
+from gossip.tuning import Tuning
 from tests.gossip.nodes import Node, node
 
 HOUR = 3600.0

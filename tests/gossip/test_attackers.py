@@ -18,16 +18,17 @@ from libp2p.pubsub.pb import rpc_pb2
 
 from gossip import flood, intake, mesh, schedule, sync, upstream, yamux
 from gossip.bucket import Rate
+from gossip.clock import now_ms
 from gossip.door import Width
 from gossip.events import Contradicted, PeerConnected, PeerLost, PeerRejected, RecordArrived, SyncFinished
 from gossip.frames import ConversationError, open_conversation
 from gossip.guard import MAX_OFFENCES
 from gossip.host import parse_peer_address
 from gossip.identity import new_identity
-from gossip.network import Tuning, now_ms
 from gossip.quota import RECORD_OVERHEAD, Limits
 from gossip.record import MAX_AHEAD_MS
 from gossip.router import Router
+from gossip.tuning import Tuning
 from tests.gossip import bare
 from tests.gossip.hostile import (
     CONTROL_FLOODS,
@@ -160,7 +161,7 @@ async def test_a_peer_that_ignores_the_receive_window_is_cut_off(tmp_path: Path)
         async with stranger_to(victim) as (host, peer):
             await ignore_the_window(host, peer, "/ipfs/ping/1.0.0", 400)
             await victim.until(lambda: not victim.network.peers())
-        assert [conduct.count for conduct in victim.network._guard._peers.values()] == [1]
+        assert [conduct.count for conduct in victim.network._admission.guard._peers.values()] == [1]
         assert await serves_others(victim, tmp_path)
 
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.clock import ENOUGH_PEERS, REMEMBERED_SECONDS, RIGHT_MS, WRONG_MS, PeerClocks
+from gossip.clock import ENOUGH_PEERS, REMEMBERED_SECONDS, RIGHT_MS, WRONG_MS, PeerClocks, now_ms
 from gossip.events import Notice, PeerRejected, RecordArrived, SyncFinished, Trouble
-from gossip.network import now_ms
 from tests.gossip.nodes import Node, node, record
 
 HOUR_MS = 3_600_000

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from gossip.network import Tuning
 from gossip.peers import WANTED_PEERS
+from gossip.tuning import Tuning
 from tests.gossip.nodes import Node, field_of_nodes
 
 TUNING = Tuning(heartbeat=0.5)

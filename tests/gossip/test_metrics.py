@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gossip.clock import now_ms
 from gossip.events import PeerRejected, RecordArrived
 from gossip.metrics import Metrics, Reason, Role, look_up
-from gossip.network import now_ms
 from gossip.record import BadSignature, RecordError, TooLarge
 from tests.e2e.processes import ROOT
 from tests.gossip.nodes import node, record

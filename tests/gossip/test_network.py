@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from gossip.clock import now_ms
 from gossip.events import (
     PeerConnected,
     PeerLost,
@@ -18,10 +19,10 @@ from gossip.events import (
     Trouble,
 )
 from gossip.guard import MAX_OFFENCES
-from gossip.host import peer_id_of
+from gossip.host import AddressError, ListenError, peer_id_of
 from gossip.identity import new_identity
 from gossip.log import Log
-from gossip.network import AddressError, ListenError, now_ms, open_network
+from gossip.network import open_network
 from gossip.record import MAX_BYTES, PRESENCE, Record, RecordError
 from tests.gossip.nodes import LOOPBACK, field_of_nodes, node, record
 
@@ -179,8 +180,8 @@ async def test_a_record_that_the_node_refuses_is_neither_stored_nor_forwarded(tm
         node(tmp_path / "l", bootstrap=middle.network.addresses) as left,
         node(tmp_path / "r", bootstrap=middle.network.addresses) as right,
     ):
-        left.network._guard.blame(right.peer, trio.current_time(), 1000)
-        right.network._guard.blame(left.peer, trio.current_time(), 1000)
+        left.network._admission.guard.blame(right.peer, trio.current_time(), 1000)
+        right.network._admission.guard.blame(left.peer, trio.current_time(), 1000)
         await middle.until_heard_by(2)
         await left.until_heard_by()
         for text in ("bad", "good"):

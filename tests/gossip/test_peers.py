@@ -17,14 +17,15 @@ from multiaddr import Multiaddr
 
 from gossip import exchange, peers, sync
 from gossip.addressbook import AddressBook
+from gossip.clock import now_ms
 from gossip.crowd import room
 from gossip.dial import DIAL_SECONDS
 from gossip.events import PeerRejected, SyncFinished, Trouble
 from gossip.frames import Frames, PeerGone
 from gossip.host import AddressError, parse_peer_address, peer_id_of, reachable
 from gossip.identity import new_identity
-from gossip.network import Tuning, now_ms
 from gossip.peers import FIRST_PAUSE, Backoff
+from gossip.tuning import Tuning
 from tests.gossip import bare
 from tests.gossip.nodes import field_of_nodes, node, record
 
@@ -254,4 +255,4 @@ async def test_a_peer_that_names_garbage_as_peers_is_blamed(tmp_path: Path) -> N
         host.set_stream_handler(exchange.PROTOCOL, answer)
         name = str(host.get_id())
         async with node(tmp_path / "a", bootstrap=[f"{host.get_transport_addrs()[0]}/p2p/{name}"]) as a:
-            await a.until(lambda: name in a.network._guard._peers)
+            await a.until(lambda: name in a.network._admission.guard._peers)

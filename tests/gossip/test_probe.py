@@ -18,10 +18,10 @@ from libp2p.host.basic_host import BasicHost
 
 from gossip import probe as probing
 from gossip import sync
+from gossip.clock import now_ms
 from gossip.frames import PeerGone, conversation
 from gossip.host import ListenError, peer_id_of
 from gossip.identity import new_identity
-from gossip.network import now_ms
 from gossip.probe import dialback, probe
 from gossip.swarmkey import new_swarm_key
 from tests.e2e.processes import ROOT

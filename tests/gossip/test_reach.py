@@ -67,7 +67,7 @@ async def test_a_question_about_anything_but_a_port_of_ones_own_is_not_answered(
         await frames.send(*question)
         with pytest.raises(ConversationError):
             await frames.receive()
-        await a.until(lambda: str(host.get_id()) in a.network._guard._peers)
+        await a.until(lambda: str(host.get_id()) in a.network._admission.guard._peers)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 5)), max_size=200))

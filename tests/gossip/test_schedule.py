@@ -16,6 +16,7 @@ from libp2p.peer.id import ID
 from trio.testing import MockClock
 
 from gossip import sync
+from gossip.clock import now_ms
 from gossip.events import Event, Peer, PeerRejected, SyncFinished, Trouble
 from gossip.frames import Frames, PeerGone
 from gossip.host import peer_id_of
@@ -23,7 +24,6 @@ from gossip.identity import new_identity
 from gossip.intake import Intake
 from gossip.log import Log
 from gossip.metrics import Metrics
-from gossip.network import now_ms
 from gossip.schedule import AGAIN_SECONDS, INBOUND_SECONDS, Schedule
 from tests.gossip import bare
 from tests.gossip.hostile import stranger_to
@@ -193,7 +193,7 @@ async def test_a_follower_that_lies_is_dropped_and_blamed(
         node(tmp_path / "victim", bootstrap=[address], records=[record(new_identity()) for _ in range(20)]) as victim,
     ):
         await victim.until(lambda: ended(victim, "broken") >= 1)
-        conduct = victim.network._guard._peers[host.get_id().to_base58()]
+        conduct = victim.network._admission.guard._peers[host.get_id().to_base58()]
         assert conduct.count >= 1
         assert not victim.all(SyncFinished)
         assert victim.log.count() == 20
@@ -204,7 +204,7 @@ async def test_a_peer_of_another_version_is_told_of_once_and_not_blamed(tmp_path
         await one.until(lambda: ended(one, "other_version") >= 1)
         (trouble,) = [event for event in one.all(Trouble) if isinstance(event, Trouble) and event.what == "sync"]
         assert f"version {sync.VERSION + 1}" in str(trouble)
-        assert host.get_id().to_base58() not in one.network._guard._peers
+        assert host.get_id().to_base58() not in one.network._admission.guard._peers
 
 
 async def test_a_follower_that_stalls_delays_no_other_exchange(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from trio.testing import MockClock, memory_stream_pair
 
 from gossip import frames as frames_module
 from gossip import reconcile, sync
+from gossip.clock import now_ms
 from gossip.events import EventQueue, RecordArrived
 from gossip.frames import FRAME_SECONDS, MAX_FRAME, ConversationError, Frames, PeerBroke, PeerGone
 from gossip.identity import new_identity
 from gossip.intake import MAX_EVENTS_WAITING, Intake
 from gossip.layout import WHOLE, Layout
 from gossip.log import Log
-from gossip.network import now_ms
 from gossip.record import Record, RecordError
 from tests.gossip.nodes import record
 

@@ -29,7 +29,7 @@ from gossip.guard import MAX_OFFENCES
 from gossip.host import parse_peer_address, peer_id_of
 from gossip.identity import Identity, new_identity
 from gossip.layout import topic_of
-from gossip.network import Tuning
+from gossip.tuning import Tuning
 from tests.gossip import bare
 from tests.gossip.hostile import meshsub, serves_others, signed_message, stranger_to
 from tests.gossip.nodes import hardened, node, record
@@ -151,7 +151,7 @@ async def test_a_banned_peer_is_disconnected_when_it_comes_back(tmp_path: Path) 
     keys = create_new_key_pair()
     async with node(tmp_path / "victim") as victim:
         for _ in range(MAX_OFFENCES + 1):
-            victim.network._blame(ID.from_pubkey(keys.public_key), "a test")
+            victim.network._admission.blame(ID.from_pubkey(keys.public_key), "a test")
         peer, address = parse_peer_address(victim.network.addresses[0])
         async with bare.running(bare.stranger(keys)) as host:
             await host.connect(PeerInfo(peer, [address]))

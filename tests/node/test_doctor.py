@@ -19,8 +19,8 @@ import pytest
 from rich.console import Console
 
 from gossip.addressbook import AddressBook
+from gossip.clock import now_ms
 from gossip.log import Log
-from gossip.network import now_ms
 from gossip.probe import Outcome, Probed
 from gossip.reach import Dialable
 from gossip.swarmkey import new_swarm_key

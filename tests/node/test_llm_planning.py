@@ -13,8 +13,8 @@ import trio
 from agent.entries import Hypothesis, write
 from agent.llm.prompt import Message
 from agent.policy import DIGEST, Synthesise
+from gossip.clock import now_ms
 from gossip.identity import load_or_create
-from gossip.network import now_ms
 from node.claims import Claims
 from node.events import Event
 from node.experiment import Plan

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from agent.claims import CLAIM_MS
 from agent.entries import Presence
-from gossip.network import now_ms
+from gossip.clock import now_ms
 from node.claims import Claims
 from node.pace import AT_ONCE, HEARD_A_SECOND, LEAST_SECONDS, MISSED, Pace
 from node.state import open_state

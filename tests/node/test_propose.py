@@ -13,8 +13,8 @@ import pytest
 from agent.entries import Entry, Presence, Result, write
 from agent.proposal import Proposal
 from agent.search import Search
+from gossip.clock import now_ms
 from gossip.identity import load_or_create, new_identity
-from gossip.network import now_ms
 from node.events import Event
 from node.export import export
 from node.look import show_record

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from gossip.clock import now_ms
 from gossip.events import SyncFinished
 from gossip.identity import new_identity
-from gossip.network import now_ms
 from node.export.choice import ExportError, find_record
 from node.retention import DAY_MS, Retention
 from node.state import State, open_state
