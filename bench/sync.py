@@ -36,6 +36,7 @@ from agent.entries import check
 from bench.figures import figure, machine
 from bench.records import typical_results
 from gossip import frames, negentropy, upstream
+from gossip.batches import BATCH_BYTES, BATCH_RECORDS
 from gossip.door import Door
 from gossip.events import PeerConnected, SyncFinished
 from gossip.frames import ByteStream, Frames
@@ -44,7 +45,6 @@ from gossip.items import Items
 from gossip.log import Log
 from gossip.network import open_network
 from gossip.record import Record, outline, pack_body, parse, sign, verify
-from gossip.sync import BATCH_BYTES, BATCH_RECORDS
 
 RECORD_BYTES: Final = 1500
 DIFFERENT: Final = 50

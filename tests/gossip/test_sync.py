@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from libp2p.network.stream.exceptions import StreamEOF
 from trio.testing import MockClock, memory_stream_pair
 
+from gossip import batches, leading, reconcile, sync
 from gossip import frames as frames_module
-from gossip import reconcile, sync
 from gossip.clock import now_ms
 from gossip.events import EventQueue, RecordArrived
 from gossip.frames import FRAME_SECONDS, MAX_FRAME, ConversationError, Frames, PeerBroke, PeerGone
@@ -247,7 +247,7 @@ async def test_another_version_is_refused_by_name_on_both_sides(tmp_path: Path) 
 async def test_a_leader_leaves_after_much_and_the_next_exchange_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "LEAVE_AFTER_BYTES", 1_000_000)
+    monkeypatch.setattr(leading, "LEAVE_AFTER_BYTES", 1_000_000)
     records = [record(AUTHOR, text="x" * 2000) for _ in range(2000)]
     async with side(tmp_path, records[:1000]) as left, side(tmp_path, records[1000:]) as right:
         rounds = []
@@ -373,7 +373,7 @@ async def _ask(frames: Frames, *wishes: Any) -> None:
 WISHES: dict[str, tuple[Any, ...]] = {
     "nothing": ("want", b""),
     "half an id": ("want", b"x" * 16),
-    "too many": ("want", bytes(32 * (sync.BATCH_RECORDS + 1))),
+    "too many": ("want", bytes(32 * (batches.BATCH_RECORDS + 1))),
     "what is not here": ("want", bytes(32)),
     "an unknown word": ("please", 1),
     "garbage for a message": ("reconcile", b"\x61garbage"),
@@ -381,7 +381,7 @@ WISHES: dict[str, tuple[Any, ...]] = {
     "a message that is too large": ("reconcile", b"\x61" * (reconcile.MAX_MESSAGE + 1)),
     "no records to give": ("give", []),
     "numbers to give": ("give", [1, 2]),
-    "too many to give": ("give", [b"x"] * (sync.BATCH_RECORDS + 1)),
+    "too many to give": ("give", [b"x"] * (batches.BATCH_RECORDS + 1)),
     "garbage to give": ("give", [b"garbage"]),
     "a forged record to give": ("give", [BAD_SIGNATURE.raw]),
 }
@@ -411,8 +411,8 @@ async def test_each_batch_stays_when_the_exchange_breaks_off_and_the_next_goes_o
 
     async with side(tmp_path) as near, side(tmp_path, records) as far:
         assert isinstance(await lead_against(near, breaks_off), PeerBroke)
-        assert near.log.count() == len(asked) == sync.BATCH_RECORDS
-        left = 600 - sync.BATCH_RECORDS
+        assert near.log.count() == len(asked) == batches.BATCH_RECORDS
+        left = 600 - batches.BATCH_RECORDS
         assert await counts(near, far) == [(left, 0), (0, left)]
 
 

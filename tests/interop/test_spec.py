@@ -9,6 +9,7 @@ import pytest
 
 from agent.entries import BODIES, Body
 from gossip import (
+    batches,
     door,
     exchange,
     flood,
@@ -52,9 +53,9 @@ LIMITS: Final = {
     "silence within a conversation": frames.FRAME_SECONDS,
     "history exchange, time": sync.SESSION_SECONDS,
     "history exchange, bytes in each direction": sync.SESSION_BYTES,
-    "records of a frame": sync.BATCH_RECORDS,
-    "bytes of records in an answer, if more than one": sync.BATCH_BYTES,
-    "requests of a history exchange under way": sync.AHEAD,
+    "records of a frame": batches.BATCH_RECORDS,
+    "bytes of records in an answer, if more than one": batches.BATCH_BYTES,
+    "requests of a history exchange under way": batches.AHEAD,
     "message of Negentropy": reconcile.MAX_MESSAGE,
     "messages of Negentropy in a row that lead to no record": reconcile.MAX_BARREN,
     "envelopes of an answer": exchange.MAX_NAMED,
