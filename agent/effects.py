@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from agent.cells import Cell, cell
 from agent.evidence import Experiment, Moment
@@ -21,8 +21,6 @@ from agent.meta import random_effects
 from agent.noise import Noise
 from trainer.knobs import Scalar
 from trainer.task import Task
-
-ULP: Final = 1 << 1074  # the smallest float above zero is 1 / ULP
 
 Source: TypeAlias = tuple[bytes, str]
 """(author, device class)."""
@@ -72,7 +70,7 @@ class PooledEffect:
         return low > 0 or high < 0
 
 
-@dataclass
+@dataclass(slots=True)
 class Tests:
     """The tests of one knob's value, added up."""
 
@@ -119,30 +117,34 @@ class Tests:
         )
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
-    """One source's effects: exact sums, in units of 1 / ULP, and the latest test."""
+    """One source's effects: exact sums, with so many bits after the point as they need, and the latest test."""
 
     tests: int = 0
     weight: int = 0
     weighed: int = 0
+    bits: int = 0
     latest: Moment = (0, b"")
 
     def add(self, test: Experiment) -> None:
         assert test.effect is not None
         weight = test.seeds / len(test.change)
+        weighed = test.effect * weight
         self.tests += 1
-        self.weight += _exact(weight)
-        self.weighed += _exact(test.effect * weight)
+        more = max(0, _bits(weight) - self.bits, _bits(weighed) - self.bits)
+        self.bits += more
+        self.weight = (self.weight << more) + _fixed(weight, self.bits)
+        self.weighed = (self.weighed << more) + _fixed(weighed, self.bits)
         self.latest = max(self.latest, test.moment)
 
     def effect(self, author: bytes, device_class: str) -> SourceEffect:
         """The sums as a mean, correctly rounded."""
-        mean, weight = self.weighed / self.weight, self.weight / ULP
+        mean, weight = self.weighed / self.weight, self.weight / (1 << self.bits)
         return SourceEffect(author, device_class, mean, weight, self.tests, self.latest[1])
 
 
-@dataclass
+@dataclass(slots=True)
 class Crashes:
     """One source's crashes: how many, the latest, and the reasons of those where nothing else was changed."""
 
@@ -157,9 +159,15 @@ class Crashes:
             self.reasons[test.result.reason] += 1
 
 
-def _exact(value: float) -> int:
+def _bits(value: float) -> int:
+    """How many bits after the point say a float exactly; at most 1,074."""
+    return value.as_integer_ratio()[1].bit_length() - 1
+
+
+def _fixed(value: float, bits: int) -> int:
+    """A float times 2 ** bits, which are enough."""
     numerator, denominator = value.as_integer_ratio()
-    return numerator * (ULP // denominator)
+    return (numerator << bits) // denominator
 
 
 class Effects:

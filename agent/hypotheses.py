@@ -52,7 +52,7 @@ class Idea:
 
 def ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int = 0) -> list[Idea]:
     """Every hypothesis with its answers and who is at it, by time and id. claims: what peers announced."""
-    live = [claim for claim in claims if claim.expires_ms > now_ms]
+    live = _live(claims, now_ms)
     return [_idea(notebook, told, live) for told in notebook.hypotheses()]
 
 
@@ -62,7 +62,7 @@ def open_ideas(notebook: Notebook, *, claims: Sequence[Claim] = (), now_ms: int 
     The promise is the priority times the author's credibility; of equal ones the best founded, then the oldest, is
     first. Of each author the newest OF_ONE_AUTHOR count, so that nobody fills the list.
     """
-    live = [claim for claim in claims if claim.expires_ms > now_ms]
+    live = _live(claims, now_ms)
     by_author: dict[bytes, list[ToldHypothesis]] = {}
     for told in notebook.hypotheses():
         by_author.setdefault(told.author, []).append(told)
@@ -94,17 +94,20 @@ def answered_by(notebook: Notebook, change: Change, inspired_by: Sequence[bytes]
     return answered[-1] if answered else None
 
 
+def _live(claims: Sequence[Claim], now_ms: int) -> list[Claim]:
+    """The claims that hold now, by author."""
+    return sorted((claim for claim in claims if claim.expires_ms > now_ms), key=lambda claim: claim.author)
+
+
 def _idea(notebook: Notebook, told: ToldHypothesis, live: Sequence[Claim]) -> Idea:
     moment, hypothesis = told.moment, told.hypothesis
     tests = [test for test in notebook.naming(moment[1]) if _suggests(hypothesis, test.new_values)]
     answers = tuple(Answer(test.record_id, test.author, test.verdict, test.effect) for test in tests)
     believed = [a for a in answers if a.author == notebook.me or notebook.credibility(a.author) >= BELIEVED]
     clear = any(kept(answer.verdict) or answer.verdict in ("discard", "crash") for answer in believed)
-    change = hypothesis.change.items()
+    change = hypothesis.change
     claimed_by = tuple(
-        claim.author
-        for claim in sorted(live, key=lambda claim: claim.author)
-        if claim.hypothesis == moment[1] or (change and claim.change.items() == change)
+        claim.author for claim in live if claim.hypothesis == moment[1] or (change and claim.change == change)
     )
     return Idea(moment, told.author, hypothesis, answers, claimed_by, not clear and len(believed) < UNCLEAR)
 

@@ -172,11 +172,14 @@ def replication_value(outlook: Outlook, discovery: Discovery, claims: Sequence[C
     sd = notebook.noise().sd
     gain = min(outlook.gain(discovery), max(BELIEVABLE * sd, 2 * outlook.largest))
     trials = 1.0 if gain > CLEAR * sd else SMALL_TRIALS
-    change = claim_of(discovery.change).items()
-    # a peer that holds a part of the change already claims the rest
-    testing = [claim for claim in claims if claim.change and claim.change.items() <= change]
-    claimed = len(testing) if discovery.status == "open" else 0
+    claimed = _claimed(discovery, claims) if discovery.status == "open" else 0
     return gain * likely * CLAIMED**claimed / trials
+
+
+def _claimed(discovery: Discovery, claims: Sequence[Claim]) -> int:
+    """How many peers are testing it; one that holds a part of the change already claims the rest."""
+    change = claim_of(discovery.change).items()
+    return sum(bool(claim.change) and claim.change.items() <= change for claim in claims)
 
 
 def chance(outlook: Outlook, discovery: Discovery) -> float:

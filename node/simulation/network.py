@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
 from gossip.identity import Identity
-from gossip.log import Log
 from gossip.record import PRESENCE, Record
 from node.simulation import virtual
+from node.simulation.held import Store
 from node.simulation.traffic import Traffic
 
 Hear = Callable[[Record], None]
@@ -41,9 +41,10 @@ class SimulatedNetwork(Protocol):
     def traffic(self) -> Traffic:
         """What was carried so far."""
 
-    async def start(self, number: int, signer: Identity, log: Log, on_record: Hear) -> Member:
+    async def start(self, number: int, signer: Identity, log: Any, on_record: Hear) -> Member:
         """Node `number` comes up, for the first time or again, with the log that it has.
 
+        log: a `Log` where there is a router; any `Store` on the ideal network.
         What comes from others is appended to `log` when it is new, and then told to `on_record`, in trio's thread and
         without delay; so are presences, which are not appended. number: from 0, and small, as tables are by number.
         """
@@ -72,7 +73,7 @@ class IdealNetwork:
         self._published: dict[bytes, Record] = {}
         self._group: dict[int, int] = {}
 
-    async def start(self, number: int, signer: Identity, log: Log, on_record: Hear) -> Member:
+    async def start(self, number: int, signer: Identity, log: Store, on_record: Hear) -> Member:
         await trio.lowlevel.checkpoint()
         if number in self.members:
             raise ValueError(f"node {number} is up already")
@@ -138,7 +139,7 @@ class IdealNetwork:
 class _IdealMember:
     network: IdealNetwork
     number: int
-    log: Log
+    log: Store
     on_record: Hear
 
     async def publish(self, record: Record) -> None:

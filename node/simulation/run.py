@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -17,6 +18,7 @@ from gossip.record import Record
 from node.simulation.carried import GRACE_SECONDS, carried
 from node.simulation.cast import Flooder, Reporter, is_crooked, made_up_records
 from node.simulation.figures import research_figures
+from node.simulation.held import Held, Store
 from node.simulation.liars import KINDS, make_liars
 from node.simulation.model import play_model
 from node.simulation.modelled import modelled_world
@@ -26,7 +28,7 @@ from node.simulation.scenario import Group, Property, Scenario, ScenarioError
 from node.simulation.series import research_series
 from node.simulation.shared import read_once
 from node.simulation.spread import spread_of
-from node.simulation.swarm import IN_MEMORY, Cut, OpenNetwork, Spans, Swarm
+from node.simulation.swarm import Cut, OpenNetwork, Spans, Swarm
 from node.simulation.world import World, surface_world
 from trainer.errors import TrainerError
 from trainer.task import load_task
@@ -34,6 +36,7 @@ from trainer.task import load_task
 NUMBERS_APART: Final = 100_000
 LINE_SECONDS: Final = 0.008  # that a node's own line adds each way
 NOBODY: Final = bytes(32)
+IN_MEMORY: Final = Path(":memory:")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def play(
         network=_network(scenario, seed),
         publish_until=60 * (scenario.minutes - scenario.quiet),
         seed=seed,
-        logs=[Log(IN_MEMORY) for _ in nodes],
+        logs=[_log(scenario) for _ in nodes],
     )
     early = made_up_records(world.task, scenario.history, before_ms=swarm.start_ms)
     for log, group in zip(swarm.logs, _groups_of(scenario), strict=True):
@@ -216,6 +219,10 @@ def _spans(scenario: Scenario, rng: random.Random) -> list[Spans]:
             start = end + 60 * net.away
         spans.append([*of_node, (start, math.inf)])
     return spans
+
+
+def _log(scenario: Scenario) -> Store:
+    return Held() if scenario.network.kind == "ideal" else Log(IN_MEMORY)
 
 
 def _groups(share: float, size: int, rng: random.Random) -> list[frozenset[int]]:

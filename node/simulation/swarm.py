@@ -2,7 +2,7 @@
 
 There is one engine for research and for what only the network is asked: trio with a clock that jumps
 (`node.simulation.virtual`). Records and presences travel by a `SimulatedNetwork`, of which there is a trivial one and
-the real router; every node has a real log, and is restarted from it.
+the real router; every node keeps what it heard, on the router in a real log, and is restarted from it.
 """
 
 import math
@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import trio
@@ -19,10 +18,10 @@ from agent import entries
 from agent.claims import CLAIM_MS, Claim
 from agent.entries import Calibration, Presence, Result
 from agent.policy import Calibrate, Explore, Replicate, Synthesise
-from gossip.log import Log
 from gossip.record import PRESENCE, Record
 from gossip.stamp import Stamps
 from node.simulation import virtual
+from node.simulation.held import Held, Store
 from node.simulation.network import Member, SimulatedNetwork, open_ideal
 from node.simulation.node import Node, Step, identity
 from node.simulation.shared import read_alike
@@ -37,7 +36,6 @@ ACTIVITIES: Final = {
     Calibrate: "calibrate",
     Synthesise: "synthesise",
 }
-IN_MEMORY: Final = Path(":memory:")
 
 OpenNetwork: TypeAlias = Callable[[], AbstractAsyncContextManager[SimulatedNetwork]]
 Spans: TypeAlias = Sequence[tuple[float, float]]
@@ -75,7 +73,7 @@ class Swarm:
 
     latency: of the network in seconds, unless one is given; up: when each node is up, by default from the start on, one
     node STARTS_APART after the other; cuts: in order of time; publish_until: seconds; logs: of the nodes, in their
-    order, in memory and empty unless given. records: all that was published; done: what the nodes did, by its start;
+    order, empty and without bytes unless given. records: all that was published; done: what nodes did, by its start;
     traffic: what the network carried; caught_up: by node, when the last record came that is older than its coming up.
     """
 
@@ -90,7 +88,7 @@ class Swarm:
     seed: int = 0
     records: list[Record] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
-    logs: list[Log] = field(default_factory=list)
+    logs: Sequence[Store] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
     caught_up: dict[int, float] = field(default_factory=dict)
     now: float = 0.0
@@ -123,7 +121,7 @@ class Swarm:
                 yield record, entry
 
     async def _run(self, seconds: float, until: Callable[[], bool]) -> None:
-        self.logs = self.logs or [Log(IN_MEMORY) for _ in self.nodes]
+        self.logs = self.logs or [Held() for _ in self.nodes]
         spans = self.up or [[(index * STARTS_APART, math.inf)] for index in range(len(self.nodes))]
         with trio.CancelScope(deadline=seconds) as time:
 
@@ -161,7 +159,7 @@ class Swarm:
                 await self._research(node, log, member, check)
             await member.stop()
 
-    async def _research(self, node: Node, log: Log, member: Member, check: Callable[[], None]) -> None:
+    async def _research(self, node: Node, log: Store, member: Member, check: Callable[[], None]) -> None:
         """The research loop. What a node is at when it goes down is lost, unlike with a real one, which takes it up."""
         stamps = Stamps(log.times_of(node.author))
         while True:
