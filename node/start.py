@@ -1,4 +1,4 @@
-"""`arnode join` and `arnode swarm`: the commands that start nodes. What no flag says is a setting (node/config.py).
+"""`arnode join`, `invite` and `swarm`: how nodes come into a swarm. What no flag says is a setting (node/config.py).
 
 Parses, then hands over, as `node.cli` does.
 """
@@ -176,3 +176,14 @@ def swarm(
     said = settings.config
     with Feed(feed_console(json=json), json=json, verbose=said.verbose) as feed:
         trio.run(run, home, nodes, settings, feed)
+
+
+def invite(
+    context: typer.Context,
+    hours: Annotated[float, typer.Option(min=0, help="For how long the invite is good.")] = 24,
+    json: Json = False,
+) -> None:
+    """Print an invite: all that another machine needs to join this node's swarm, as text and QR code."""
+    from node.invite import show_invite
+
+    show_invite(home_of(context), hours, as_json=json)
