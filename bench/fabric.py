@@ -1,11 +1,11 @@
 """What a simulated swarm costs, in which the real gossip code runs (node/simulation/fabric.py), and how records travel.
 
-    python -m bench.fabric [NODES] [--minutes M] [--records R] [--churn PART] [--visits S] [--seed SEED]
+    python -m bench.fabric [NODES] [--minutes M] [--records R] [--churn PART] [--seed SEED]
 
 The nodes come up within the first minute; from the third on nothing is said for a minute, which shows what idling
 costs; then R records of 2 kB are published by nodes at random, evenly over the time but the last five minutes, while
 each minute a part of the nodes is killed and comes up again a minute later. The internet is `links.Internet`'s.
-By default: 100 nodes, 10 minutes. A thousand nodes for an hour: `1000 --minutes 60 --records 150 --visits 1800`.
+By default: 100 nodes, 10 minutes. A thousand nodes for an hour: `1000 --minutes 60 --records 60`.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from bench.figures import figure
 from gossip.log import Log
 from gossip.record import Record, pack_body, sign
 from node.simulation import virtual
-from node.simulation.dialling import Habits
 from node.simulation.fabric import Fabric, open_fabric
 from node.simulation.links import INTERNET
 from node.simulation.network import Member
@@ -78,7 +77,7 @@ async def play(options: argparse.Namespace) -> None:
     """Run the swarm and print the figures."""
     chance = random.Random(options.seed)
     began, costs = time.perf_counter(), Costs()
-    async with open_fabric(INTERNET, Habits(visits=options.visits), seed=options.seed) as network:
+    async with open_fabric(INTERNET, seed=options.seed) as network:
         nodes = [Node(number) for number in range(options.nodes)]
         spent = time.process_time()
         for node in nodes:
@@ -163,7 +162,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--records", type=int, default=20)
     parser.add_argument("--churn", type=float, default=0.01, help="part of the nodes killed in a minute")
-    parser.add_argument("--visits", type=float, default=60.0, help="seconds between two visits of a node")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     virtual.run(partial(play, options), seed=options.seed)

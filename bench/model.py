@@ -162,6 +162,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the model")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write the chart there as SVG")
     chosen = parser.parse_args()
+    if chosen.draw:
+        chosen.draw.mkdir(parents=True, exist_ok=True)
     print(machine())
     curves: dict[str, tuple[Sequence[float], bool]] = {}
     for nodes in chosen.nodes:

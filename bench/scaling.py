@@ -33,7 +33,7 @@ KEPT: Final = 0.48  # bench.retention: part of older history that stays, 66 of 1
 
 # ---- how a record spreads: bench.model at 10,000 nodes ----
 COPIES: Final = 3.0  # sent, and received, by each node for each record
-IDS: Final = 2.9  # announced by each node for each record, outside the mesh
+IDS: Final = 2.1  # announced by each node for each record, outside the mesh
 SPREAD_SECONDS: Final = 0.6  # until half of the nodes have it
 
 # ---- processor time in seconds ----

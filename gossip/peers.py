@@ -33,11 +33,20 @@ FIRST_EXPLORE_SECONDS: Final = 3.0
 LONGEST_EXPLORE_SECONDS: Final = 60.0
 LONELY_SECONDS: Final = 1.0
 VISIT_SECONDS: Final = 60.0
+SMALL_SWARM: Final = 40  # nodes; in a larger one each visits as much more rarely, so that all of them visit as often
 SETTLED_MS: Final = 60_000
 LEFT_SECONDS: Final = 600.0
 MAX_NEAR: Final = 64
 
 Address = tuple[ID, Multiaddr]
+
+
+def visit_seconds(known: int) -> float:
+    """How long a node that knows so many others waits between two visits, on average.
+
+    Two halves of a swarm meet when any one of their nodes visits one of the other half.
+    """
+    return VISIT_SECONDS * max(1.0, known / SMALL_SWARM)
 
 
 @dataclass
@@ -263,7 +272,7 @@ class Peers:
         Halves of a swarm that were cut off from each other, each with peers enough, become one again by this.
         """
         while True:
-            await trio.sleep(VISIT_SECONDS * random.uniform(0.5, 1.5))
+            await trio.sleep(visit_seconds(len(self._book)) * random.uniform(0.5, 1.5))
             if self._wants_more():
                 continue  # `explore` is at it
             due = self._due()

@@ -7,7 +7,6 @@ address from the start, and a connection that a cut has severed is noticed by a 
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
@@ -15,9 +14,10 @@ import trio
 from libp2p.peer.id import ID
 
 from gossip import crowd, liveness
+from gossip.addressbook import MAX_HEARD, MAX_MET
 from gossip.host import Connections
 from gossip.mesh import Mesh
-from gossip.peers import FIRST_PAUSE, SETTLED_MS, VISIT_SECONDS, WANTED_PEERS
+from gossip.peers import FIRST_PAUSE, SETTLED_MS, WANTED_PEERS, visit_seconds
 from node.simulation import virtual
 from node.simulation.hosts import MemoryHost, connect
 from node.simulation.links import Links
@@ -27,18 +27,7 @@ NO_ANSWER_SECONDS: Final = 5.0
 LONGEST_PAUSE: Final = 30.0
 AT_ONCE: Final = 0.05
 TRIES: Final = 8
-
-
-@dataclass(frozen=True)
-class Habits:
-    """wanted: connections of a node; most: how many it takes; visits: seconds between two visits."""
-
-    wanted: int = WANTED_PEERS
-    most: int = 180
-    visits: float = VISIT_SECONDS
-
-
-AS_REAL: Final = Habits()
+MOST_PEERS: Final = 180  # that a node takes
 
 
 class Dialler(Protocol):
@@ -55,8 +44,7 @@ class Dialler(Protocol):
 class Dialling:
     """Keeps the nodes that joined connected."""
 
-    def __init__(self, habits: Habits, links: Links, seed: int) -> None:
-        self._habits = habits
+    def __init__(self, links: Links, seed: int) -> None:
         self._links = links
         self._chance = random.Random(f"dialling {seed}")
         self._up: dict[int, Dialler] = {}
@@ -73,7 +61,7 @@ class Dialling:
             self._order.append(number)
         node.host.lost_one = partial(self._look_soon, node, FIRST_PAUSE)
         self._look_soon(node, FIRST_PAUSE)
-        self._later(self._habits.visits * self._chance.uniform(0.5, 1.5), partial(self._visit, node))
+        self._visit_later(node)
 
     def left(self, node: Dialler) -> None:
         """A node has gone down."""
@@ -105,16 +93,20 @@ class Dialling:
         if not self._is_up(node):
             return
         self._looking.discard(node.host.number)
-        if len(node.host.connections) < self._habits.wanted:
+        if len(node.host.connections) < WANTED_PEERS:
             again = partial(self._look_soon, node)
             longer = min(LONGEST_PAUSE, 1.6 * pause)
             self._dial(node, done=partial(again, AT_ONCE), failed=partial(again, longer))
 
+    def _visit_later(self, node: Dialler) -> None:
+        pause = visit_seconds(min(len(self._order), MAX_MET + MAX_HEARD))
+        self._later(pause * self._chance.uniform(0.5, 1.5), partial(self._visit, node))
+
     def _visit(self, node: Dialler) -> None:
         if not self._is_up(node):
             return
-        self._later(self._habits.visits * self._chance.uniform(0.5, 1.5), partial(self._visit, node))
-        if len(node.host.connections) >= self._habits.wanted:
+        self._visit_later(node)
+        if len(node.host.connections) >= WANTED_PEERS:
             self._dial(node, done=partial(self._let_go, node), failed=lambda: None)
 
     def _dial(self, node: Dialler, *, done: Callable[[], object], failed: Callable[[], object]) -> None:
@@ -136,7 +128,7 @@ class Dialling:
     def _meet(self, node: Dialler, other: Dialler, *, done: Callable[[], object], failed: Callable[[], object]) -> None:
         here, there = node.host, other.host
         up = self._is_up(node) and self._is_up(other) and self._links.reachable(here.number, there.number)
-        room = len(there.connections) < self._habits.most and there.get_id() not in here.connections
+        room = len(there.connections) < MOST_PEERS and there.get_id() not in here.connections
         if not (up and room and node.allows(there.get_id()) and other.allows(here.get_id())):
             failed()
         else:
@@ -146,6 +138,6 @@ class Dialling:
     def _let_go(self, node: Dialler) -> None:
         dialled = [peer for peer in node.connections.peers.values() if not peer.inbound]
         since = virtual.now_ms() - SETTLED_MS
-        going = crowd.surplus(dialled, self._habits.wanted, useful=node.mesh.members(), since=since, only_inbound=False)
+        going = crowd.surplus(dialled, WANTED_PEERS, useful=node.mesh.members(), since=since, only_inbound=False)
         for peer in going:
             node.host.connections[ID.from_base58(peer.peer)].hang_up()

@@ -21,7 +21,7 @@ from gossip.identity import Identity
 from gossip.log import Log
 from gossip.metrics import Metrics
 from gossip.record import Record
-from node.simulation.dialling import AS_REAL, Dialling, Habits
+from node.simulation.dialling import Dialling
 from node.simulation.gossiper import Gossiper, Surroundings
 from node.simulation.hosts import MemoryHost
 from node.simulation.links import INTERNET, Internet, Links
@@ -35,7 +35,6 @@ REMEMBERED: Final = 20_000
 @asynccontextmanager
 async def open_fabric(
     internet: Internet = INTERNET,
-    habits: Habits = AS_REAL,
     *,
     seed: int,
     check: Callable[[Record], None] = lambda record: None,
@@ -46,7 +45,7 @@ async def open_fabric(
     """
     with _remembering():
         async with trio.open_nursery() as nursery:
-            yield Fabric(internet, habits, seed, nursery, lru_cache(REMEMBERED)(check))
+            yield Fabric(internet, seed, nursery, lru_cache(REMEMBERED)(check))
             nursery.cancel_scope.cancel()
 
 
@@ -56,13 +55,11 @@ class Fabric:
     metrics: of all nodes together. troubles: what failed in any node, as (node, what, why); none if all is well.
     """
 
-    def __init__(
-        self, internet: Internet, habits: Habits, seed: int, nursery: trio.Nursery, check: Callable[[Record], None]
-    ) -> None:
+    def __init__(self, internet: Internet, seed: int, nursery: trio.Nursery, check: Callable[[Record], None]) -> None:
         self.metrics = Metrics()
         self.troubles: list[tuple[int, str, str]] = []
         self._links = Links(internet, seed)
-        self._dialling = Dialling(habits, self._links, seed)
+        self._dialling = Dialling(self._links, seed)
         self._nursery = nursery
         self._traffic = Traffic()
         self._up: dict[int, Gossiper] = {}

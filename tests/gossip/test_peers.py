@@ -175,6 +175,12 @@ def test_pauses_grow_to_their_limit_with_a_jitter_of_a_quarter(draws: list[float
         assert 0.74 * middle <= pause <= 1.26 * middle
 
 
+@given(st.integers(0, 5000))
+def test_a_swarm_as_a_whole_visits_as_often_however_large_it_is(nodes: int) -> None:
+    visits = nodes / peers.visit_seconds(nodes)
+    assert visits == pytest.approx(min(nodes, peers.SMALL_SWARM) / peers.VISIT_SECONDS)
+
+
 async def test_halves_that_have_peers_enough_find_each_other_by_visits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
