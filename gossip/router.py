@@ -23,7 +23,8 @@ DEGREE_HIGH: Final = 6
 ANNOUNCE_EVERY: Final = 3  # heartbeats
 DEGREE_LAZY: Final = 4
 ANSWER_BYTES: Final = 512 * 1024
-CLEAN_EVERY: Final = 30  # heartbeats; the tables of rates have an entry for each peer and topic at most
+WHOLE: Final = range(DEGREE_LOW, DEGREE_HIGH + 1)
+CLEAN_EVERY: Final = 300  # heartbeats; the tables of rates have an entry for each peer and topic at most
 CONTROL_BYTES: Final = 64 * 1024
 ANSWERS: Final = Rate(burst=4 << 20, per_second=1 << 20)
 
@@ -77,18 +78,24 @@ class Router(GossipSub):
 
     async def beat(self) -> None:
         """One heartbeat: mend the mesh, announce ids, forget what is old. Never waits for anything."""
-        news = self.beats % ANNOUNCE_EVERY == 0 and any(self.mcache.history[:ANNOUNCE_EVERY])
-        if news or not self._mesh_is_whole():
+        if self.has_to_speak():
             graft, prune = self.mesh_heartbeat()
             await self._emit_control_msgs(graft, prune, self.gossip_heartbeat())
+        self.grow_older()
+
+    def has_to_speak(self) -> bool:
+        """Whether the next heartbeat may have something to say."""
+        if not all(map(WHOLE.__contains__, map(len, self.mesh.values()))):
+            return True
+        return self.beats % ANNOUNCE_EVERY == 0 and any(self.mcache.history[:ANNOUNCE_EVERY])
+
+    def grow_older(self) -> None:
+        """The part of a heartbeat that says nothing."""
         self.beats += 1
         if self.mcache.msgs:
             self.mcache.shift()
         if self.beats % CLEAN_EVERY == 0:
             self._periodic_security_cleanup()
-
-    def _mesh_is_whole(self) -> bool:
-        return all(self.degree_low <= len(members) <= self.degree_high for members in self.mesh.values())
 
     def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
         members = list(self.mesh.get(topic, ()))

@@ -26,6 +26,7 @@ from node.simulation.gossiper import Gossiper, Surroundings
 from node.simulation.hosts import MemoryHost
 from node.simulation.links import INTERNET, Internet, Links
 from node.simulation.network import Hear, Member
+from node.simulation.pulse import Pulse
 from node.simulation.traffic import Traffic
 from node.simulation.virtual import replaced
 
@@ -65,7 +66,7 @@ class Fabric:
         self._up: dict[int, Gossiper] = {}
         self._numbers: dict[str, int] = {}
         self._duplicates = 0  # of nodes that have gone down
-        self._around = Surroundings(self._traffic, self.metrics, check, self._numbers.__getitem__, self._left)
+        self._around = Surroundings(self._traffic, self.metrics, check, Pulse(), self._numbers.__getitem__, self._left)
 
     @property
     def traffic(self) -> Traffic:

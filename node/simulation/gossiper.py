@@ -30,6 +30,7 @@ from gossip.tuning import HEARTBEAT_SECONDS
 from gossip.twin import Twins
 from node.simulation import virtual
 from node.simulation.hosts import MemoryHost, Report
+from node.simulation.pulse import Pulse
 from node.simulation.traffic import Traffic
 
 # what nursery.start passes: trio.TaskStatus[None], which the stubs that libp2p brings along do not know
@@ -45,6 +46,7 @@ class Surroundings:
     traffic: Traffic
     metrics: Metrics
     check: Callable[[Record], None]
+    pulse: Pulse
     number_of: Callable[[str], int]
     left: Callable[["Gossiper"], None]
 
@@ -96,7 +98,10 @@ class Gossiper:
 
     async def _serve(self, task_status: Started) -> None:
         self.host.get_network().register_notifee(self.connections)
-        async with open_mesh(self.host, self.mesh, _Router()) as self._flood, trio.open_nursery() as nursery:
+        async with (
+            open_mesh(self.host, self.mesh, _Router(self._around.pulse)) as self._flood,
+            trio.open_nursery() as nursery,
+        ):
             schedule = Schedule(
                 self.host,
                 self.connections,
@@ -150,14 +155,15 @@ class Gossiper:
 class _Router(Router):
     """The router with its heartbeat called, where a task of its own would wake up each second in each node."""
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse) -> None:
         super().__init__(HEARTBEAT_SECONDS)
+        self._pulse = pulse
         self._running = False
 
     async def heartbeat(self) -> None:
         self._running = True
         first = trio.current_time() + self.heartbeat_initial_delay
-        virtual.every(self.heartbeat_interval, first, self._beat)
+        self._pulse.add(first, self._beat)
         try:
             await trio.sleep_forever()
         finally:
@@ -165,7 +171,10 @@ class _Router(Router):
 
     def _beat(self) -> bool:
         if self._running:
-            _finish(self.beat())
+            if self.has_to_speak():
+                _finish(self.beat())
+            else:
+                self.grow_older()
         return self._running
 
 

@@ -46,7 +46,7 @@ class Clock(trio.abc.Clock):
     def __init__(self, failed: Callable[[Exception], object]) -> None:
         self._tick = 0
         self._now = 0.0
-        self._entered: list[tuple[int, int, Callable[[], object], int]] = []  # tick, order, call, ticks until the next
+        self._entered: list[tuple[int, int, Callable[[], object]]] = []
         self._order = count()
         self._failed = failed
 
@@ -56,13 +56,10 @@ class Clock(trio.abc.Clock):
     def current_time(self) -> float:
         return self._now
 
-    def enter(self, moment: float, call: Callable[[], object], every: float = 0.0) -> None:
-        """Have `call` called in the first tick that is not before `moment`, in seconds.
-
-        every: and again after so many seconds each time, for as long as it returns True.
-        """
+    def enter(self, moment: float, call: Callable[[], object]) -> None:
+        """Have `call` called in the first tick that is not before `moment`, in seconds."""
         tick = max(self._tick, math.ceil(moment * TICKS_PER_SECOND))
-        heapq.heappush(self._entered, (tick, next(self._order), call, math.ceil(every * TICKS_PER_SECOND)))
+        heapq.heappush(self._entered, (tick, next(self._order), call))
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """trio asks this when nothing can run before `deadline`."""
@@ -84,20 +81,12 @@ class Clock(trio.abc.Clock):
                 self._go_on(tick)
             return False
         self._go_on(entered[0][0])
-        now = self._tick
-        while entered and entered[0][0] <= now:
-            _, _, call, every = entered[0]
-            again = (now + every, next(self._order), call, every)
+        while entered and entered[0][0] <= self._tick:
             try:
-                # what is entered meanwhile comes later than this, which so stays the first
-                if call() and every:
-                    heapq.heapreplace(entered, again)
-                else:
-                    heapq.heappop(entered)
+                heapq.heappop(entered)[2]()
             except Exception as error:  # noqa: BLE001 - told to whoever runs this
-                heapq.heappop(entered)
                 self._failed(error)
-        return tick != now
+        return tick != self._tick
 
     def _go_on(self, tick: int) -> None:
         if tick > self._tick:
@@ -119,11 +108,6 @@ def at(moment: float, call: Callable[[], object]) -> None:
     Of one moment, in the order they were entered. It is called outside of any task: it may set events and start tasks.
     """
     _clocks[-1].enter(moment, call)
-
-
-def every(seconds: float, first: float, call: Callable[[], bool]) -> None:
-    """As `at` for the moment `first`, and again every so many seconds, for as long as `call` returns True."""
-    _clocks[-1].enter(first, call, seconds)
 
 
 async def sleep(seconds: float) -> None:

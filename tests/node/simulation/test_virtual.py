@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from node.simulation import virtual
+from node.simulation.pulse import Pulse
 
 
 def test_calls_come_in_the_order_of_their_moments_and_those_of_one_moment_as_they_were_entered() -> None:
@@ -25,19 +26,27 @@ def test_calls_come_in_the_order_of_their_moments_and_those_of_one_moment_as_the
     assert said == [("past", 0.0), ("first", 1.0), ("second", 1.0), ("a task", 2.0), ("late", 3.0)]
 
 
-def test_a_repeated_call_comes_at_each_of_its_moments_until_it_has_had_enough() -> None:
-    beats: list[float] = []
+def test_a_heartbeat_comes_every_second_in_its_phase_until_it_ends() -> None:
+    beats: dict[str, list[float]] = {"short": [], "long": [], "apart": []}
 
-    def beat() -> bool:
-        beats.append(trio.current_time())
-        return len(beats) < 4
+    def beating(name: str, times: int) -> Callable[[], bool]:
+        def beat() -> bool:
+            beats[name].append(trio.current_time())
+            return len(beats[name]) < times
+
+        return beat
 
     async def main() -> None:
-        virtual.every(0.5, 1.25, beat)
+        pulse = Pulse()
+        pulse.add(0.49, beating("short", 2))
+        pulse.add(0.5, beating("long", 4))
+        pulse.add(0.75, beating("apart", 1))
+        await trio.sleep(60)
+        pulse.add(60.5, beating("short", 3))
         await trio.sleep(60)
 
     virtual.run(main, seed=1)
-    assert beats == [1.25, 1.75, 2.25, 2.75]
+    assert beats == {"short": [0.5, 1.5, 60.5], "long": [0.5, 1.5, 2.5, 3.5], "apart": [0.75]}
 
 
 def test_a_deadline_that_a_call_brings_forward_is_met_in_time() -> None:
