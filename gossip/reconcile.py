@@ -17,6 +17,7 @@ from gossip.negentropy import BadMessage, Split, Step
 
 MAX_MESSAGE: Final = 64 * 1024
 SPLIT: Final = Split(buckets=8, list_below=16)
+FIRST: Final = Split(buckets=1, list_below=16)  # most exchanges find nothing, and one fingerprint of all tells so
 MAX_BARREN: Final = 100
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 async def begin(items: Items) -> bytes:
     """The leader's first message."""
-    return await _locked(items, lambda: negentropy.initiate(items, limit=MAX_MESSAGE, split=SPLIT))
+    return await _locked(items, lambda: negentropy.initiate(items, limit=MAX_MESSAGE, split=FIRST))
 
 
 async def answer(items: Items, message: bytes) -> bytes:
