@@ -1,6 +1,7 @@
 """What peers announce that they are testing right now, so that others pick something else."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,3 +21,22 @@ class Claim:
     change: Mapping[str, Scalar]
     expires_ms: int
     hypothesis: bytes | None = None
+
+
+class Claimed:
+    """The changes that peers claim, each filed under one of its settings: in a large swarm many are asked for."""
+
+    def __init__(self, claims: Iterable[Claim]) -> None:
+        self._by_setting: dict[tuple[str, Scalar], list[Mapping[str, Scalar]]] = defaultdict(list)
+        for claim in claims:
+            for setting in claim.change.items():
+                self._by_setting[setting].append(claim.change)
+                break
+
+    def parts_of(self, change: Mapping[str, Scalar]) -> int:
+        """How many peers claim a part of a change, or all of it."""
+        return sum(
+            claimed.items() <= change.items()
+            for setting in change.items()
+            for claimed in self._by_setting.get(setting, ())
+        )

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from agent.claims import Claim
+from agent.claims import Claim, Claimed
 from agent.discoveries import BELIEVED, Discovery
 from agent.entries import Hypothesis, Insight
 from agent.evidence import Experiment, Moment, claim_of
@@ -40,7 +40,7 @@ from trainer.recipe import Recipe
 
 RECENT: Final = 12  # experiments
 REPLICATING: Final = 0.25
-WINDOW: Final = 24  # experiments, over which that holds
+WINDOW: Final = 12  # experiments, over which that holds: as many as a slow node does in a night
 CLAIMED: Final = 0.3  # what is left of a value for each peer that is at it
 PRIOR_TESTS: Final = 2.0
 PRIOR_EXPLORATIONS: Final = 2.0  # trials that brought a deviation each
@@ -117,9 +117,9 @@ def choose(notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: ran
     return Explore(reason, strategy(notebook, [claim.change for claim in live]))
 
 
-def _replications(notebook: Notebook, claims: Sequence[Claim]) -> Iterator[tuple[float, Decision]]:
+def _replications(notebook: Notebook, live: Sequence[Claim]) -> Iterator[tuple[float, Decision]]:
     """What is worth replicating, with its value."""
-    outlook = Outlook(notebook)
+    outlook, claims = Outlook(notebook), Claimed(live)
     for found in notebook.open_replications():
         value = replication_value(outlook, found, claims)
         if value > 0 and not notebook.worn(notebook.onto_best(found)):
@@ -160,7 +160,7 @@ def calibration_value(notebook: Notebook) -> float:
     return sparing * later / CALIBRATION_SEEDS
 
 
-def replication_value(outlook: Outlook, discovery: Discovery, claims: Sequence[Claim]) -> float:
+def replication_value(outlook: Outlook, discovery: Discovery, claims: Claimed) -> float:
     """Expected improvement per trial from replicating; 0 where the finder is not believed, or others saw it fail.
 
     A promise beyond BELIEVABLE deviations, or twice what this node ever saw, counts as that: whoever lies gains nothing
@@ -172,14 +172,9 @@ def replication_value(outlook: Outlook, discovery: Discovery, claims: Sequence[C
     sd = notebook.noise().sd
     gain = min(outlook.gain(discovery), max(BELIEVABLE * sd, 2 * outlook.largest))
     trials = 1.0 if gain > CLEAR * sd else SMALL_TRIALS
-    claimed = _claimed(discovery, claims) if discovery.status == "open" else 0
-    return gain * likely * CLAIMED**claimed / trials
-
-
-def _claimed(discovery: Discovery, claims: Sequence[Claim]) -> int:
-    """How many peers are testing it; one that holds a part of the change already claims the rest."""
-    change = claim_of(discovery.change).items()
-    return sum(bool(claim.change) and claim.change.items() <= change for claim in claims)
+    # a peer that holds a part of the change already claims the rest
+    testing = claims.parts_of(claim_of(discovery.change)) if discovery.status == "open" else 0
+    return gain * likely * CLAIMED**testing / trials
 
 
 def chance(outlook: Outlook, discovery: Discovery) -> float:

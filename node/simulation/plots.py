@@ -62,15 +62,16 @@ def _adoption(axes: "Axes", curves: Any, outcome: Outcome) -> None:
         shares = [100 * (n + 1) / curve["nodes"] for n in range(len(curve["reached"]))]
         # the largest is drawn in colour, the others show how much it varies
         style: dict[str, Any] = {"color": "#9aa4ae", "lw": 0.9}
+        label = "others" if index == 1 else None
         if index == 0:
             style = {"color": COLOURS["own"], "lw": 2.2, "zorder": 3}
-        label = f"{curve['change']} ({curve['gain']:.0f} deviations)" if index == 0 else None
+            label = f"{curve['change']} ({curve['gain']:.0f} deviations)"
         axes.step(steps, [*shares, shares[-1] if shares else 0], where="post", label=label, **style)
     axes.set_xlabel("minutes from the discovery's record")
     axes.set_ylabel("% of nodes that hold it, or what is as good")
     axes.set_ylim(0, 103)
     axes.set_xlim(0, end * 1.03)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.18), ncols=2, frameon=False)
 
 
 def _roles(axes: "Axes", lines: Any, outcome: Outcome) -> None:
@@ -128,7 +129,7 @@ def _long(outcome: Outcome) -> bool:
 
 DRAWN: Final[Mapping[str, tuple[str, Callable[["Axes", Any, Outcome], None]]]] = {
     "delays": ("from publication to the nodes", _delays),
-    "adoption": ("how discoveries spread", _adoption),
+    "adoption": ("the changes that gain most", _adoption),
     "roles": ("who does what", _roles),
     "best": ("how good the best recipe is", _best),
     "finders": ("who finds what", _finders),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent import entries
 from agent.best import Code
-from agent.claims import Claim
+from agent.claims import Claim, Claimed
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
@@ -243,7 +243,7 @@ def test_a_claim_of_the_same_edit_sends_others_elsewhere() -> None:
     def value(recipe: Recipe) -> float:
         claim = claim_of(change_between(TASK, BASELINE, recipe))
         entries.Presence(alias="bob", activity="replicating", claim=claim)  # it fits in one
-        return replication_value(Outlook(book), discovery, [Claim(BOB.author, claim, now + 1000)])
+        return replication_value(Outlook(book), discovery, Claimed([Claim(BOB.author, claim, now + 1000)]))
 
     assert value(FASTER) < value(WARMER)
     merged = apply_change(TASK, ENDED, discovery.change)

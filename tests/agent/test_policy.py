@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from agent import policy
-from agent.claims import Claim
+from agent.claims import Claim, Claimed
 from agent.entries import Calibration, Hypothesis, RecipeBody
 from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
@@ -75,8 +75,8 @@ def test_once_confirmed_everybody_adopts_whatever_is_claimed() -> None:
     book = notebook(found, *(write.test(who, INIT, 0.1, replicates=found.id) for who in (BOB, CAT)))
     (confirmed,) = book.open_replications()
     outlook = Outlook(book)
-    claimed = policy.replication_value(outlook, confirmed, [claim(DAN, INIT)])
-    assert claimed == policy.replication_value(outlook, confirmed, [])
+    claimed = policy.replication_value(outlook, confirmed, Claimed([claim(DAN, INIT)]))
+    assert claimed == policy.replication_value(outlook, confirmed, Claimed([]))
     assert replicating(book, claim(DAN, INIT)) > 0.9
 
 
@@ -101,7 +101,7 @@ def test_a_finder_whose_credit_is_used_up_is_not_replicated_however_much_is_prom
     book = notebook(*false, *mine, write.test(ANN, INIT, 0.99))
     (promise,) = book.open_replications()
     assert policy.chance(Outlook(book), promise) < policy.LEAST_CHANCE
-    assert policy.replication_value(Outlook(book), promise, []) == 0
+    assert policy.replication_value(Outlook(book), promise, Claimed([])) == 0
     assert decide(book) == Explore("nothing to replicate")
 
 
@@ -109,7 +109,9 @@ def test_lying_more_gains_nothing() -> None:
     book = notebook(Writer().test(ANN, INIT, 0.5))
     more = notebook(Writer().test(ANN, INIT, 1e9))
     (one,), (other,) = book.open_replications(), more.open_replications()
-    assert policy.replication_value(Outlook(book), one, []) == policy.replication_value(Outlook(more), other, [])
+    assert policy.replication_value(Outlook(book), one, Claimed([])) == policy.replication_value(
+        Outlook(more), other, Claimed([])
+    )
 
 
 def test_a_node_that_has_replicated_its_share_of_the_time_explores_again() -> None:
@@ -123,6 +125,22 @@ def test_a_node_that_has_replicated_its_share_of_the_time_explores_again() -> No
     book = notebook(*records, waiting)
     assert policy.replication_share(book) >= policy.REPLICATING
     assert replicating(book) == 0
+
+
+def test_a_slow_node_that_does_a_dozen_experiments_a_night_explores_as_well() -> None:
+    """Though something waits to be replicated at all times."""
+    write = Writer()
+    book = notebook()
+    replicated = 0
+    for number in range(12):
+        found = write.test(ANN, {"SOFTCAP": 1 + number}, 0.1)
+        book.add(found)
+        if policy.replication_share(book) < policy.REPLICATING:
+            replicated += 1
+            book.add(write.test(ME, {"SOFTCAP": 1 + number}, 0.1, replicates=found.id))
+        else:
+            book.add(write.test(ME, {"BATCH": 300 + number}, -0.1, "discard"))
+    assert 2 <= replicated <= 4
 
 
 def test_exploring_is_worth_what_it_lately_brought_and_never_nothing() -> None:
