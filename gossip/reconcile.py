@@ -18,6 +18,9 @@ from gossip.negentropy import BadMessage, Split, Step
 MAX_MESSAGE: Final = 64 * 1024
 SPLIT: Final = Split(buckets=8, list_below=16)
 FIRST: Final = Split(buckets=1, list_below=16)  # most exchanges find nothing, and one fingerprint of all tells so
+FIRST_BYTES: Final = 20  # of a message that is one fingerprint of all
+SECOND: Final = Split(buckets=SPLIT.buckets**2, list_below=16)  # what that saved in steps is not lost again
+MANY: Final = SECOND.buckets * SECOND.list_below
 MAX_BARREN: Final = 100
 
 T = TypeVar("T")
@@ -31,7 +34,8 @@ async def begin(items: Items) -> bytes:
 async def answer(items: Items, message: bytes) -> bytes:
     """The follower's answer. Raises PeerBroke."""
     _check_size(message)
-    return await _locked(items, lambda: negentropy.reply(items, message, limit=MAX_MESSAGE, split=SPLIT))
+    split = SECOND if len(message) <= FIRST_BYTES and len(items) >= MANY else SPLIT
+    return await _locked(items, lambda: negentropy.reply(items, message, limit=MAX_MESSAGE, split=split))
 
 
 async def compare(items: Items, message: bytes) -> Step:
