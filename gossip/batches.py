@@ -20,7 +20,7 @@ async def check(
     intake: Intake, raws: list[bytes], asked: Sequence[bytes] | None, peer: str
 ) -> list[tuple[Record, str]]:
     """Check a batch, which must be of the ids `asked`, if given; what is good in it, and who sent it."""
-    sifted = await intake.sift(raws)
+    sifted = await intake.sift(raws, asked)
     for error in sifted.refused:
         # a body that only this node refuses, or a clock that is off, is no proof of bad will
         if not isinstance(error, Refused | FromTheFuture):

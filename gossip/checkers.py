@@ -25,11 +25,21 @@ from gossip.record import RecordError
 COMMAND: Final = (sys.executable, "-P", "-m", checking.__name__)
 ROOT: Final = str(Path(__file__).parents[1])
 THREADS: Final = 2  # most of the work that is signatures is done without Python's lock
-PROCESSES: Final = 2  # with two, reading and storing in the node's own process takes as long as checking
+MOST_PROCESSES: Final = 3  # which check as much as the node's own process can read and store
 MANY: Final = 1000  # records, which take threads about as long as a process takes to start
 IDLE_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
 CHUNK_BYTES: Final = 64 * 1024
+
+
+def processes_for(cores: int) -> int:
+    """How many processes check on so many cores: one core is left to the node's own, if it takes most of one."""
+    return min(max(2, cores - 1), MOST_PROCESSES)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ChecksLost(ConversationError):
@@ -52,10 +62,10 @@ class Checkers:
     that are there just now.
     """
 
-    def __init__(self, check: Check, processes: int = PROCESSES) -> None:
+    def __init__(self, check: Check, processes: int | None = None) -> None:
         self._check = check
         self._name = name_of(check)
-        self._most = processes
+        self._most = processes or processes_for(cores())
         self.pids: set[int] = set()
         self._lately = 0
         self._last = 0.0

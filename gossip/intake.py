@@ -105,8 +105,6 @@ class Intake:
         self._waiting = waiting
         self._metrics = metrics or Metrics()
         self.quota = quota or Quota(b"")
-        self._gathered: list[tuple[Record, str]] = []
-        self._gathering = trio.Lock()
         self._refused = _Ids()
         self._recent = _Ids()
 
@@ -122,12 +120,16 @@ class Intake:
     def is_news(self, record: Record) -> bool:
         """Whether a record that came by gossip, not yet verified, is worth a closer look; touches no disk."""
         known = record.id in self._recent or record.id in self._refused
-        fresh = record.time_ms >= self.clock() - GOSSIP_PAST_MS  # what is older comes by history exchange
+        fresh = self._is_fresh(record)  # what is older comes by history exchange
         return fresh and not known and self.quota.fits(record.author, len(record.raw))
 
     def know(self, record: Record) -> None:
-        """Remember that a record has been dealt with, so that it is no news."""
-        self._recent.add(record.id)
+        """Remember that a record has been dealt with, so that it is no news. Older ones are none anyway."""
+        if self._is_fresh(record):
+            self._recent.add(record.id)
+
+    def _is_fresh(self, record: Record) -> bool:
+        return record.time_ms >= self.clock() - GOSSIP_PAST_MS
 
     def verify(self, record: Record) -> None:
         """Check clock, kind, signature and body. Raises RecordError, and nothing else."""
@@ -153,8 +155,8 @@ class Intake:
         arrivals: each record, and the peer who sent it. What does not fit is remembered, so that it is not fetched
         again from every peer. Nothing is stored while the disk takes nothing: sync brings it later.
         """
-        from_whom = {} if self.storage.blocked else dict(arrivals)
-        fitting = [record for record in from_whom if self._reserve(record)]
+        arrived = {} if self.storage.blocked else {record.id: (record, peer) for record, peer in arrivals}
+        fitting = [record for record, _ in arrived.values() if self._reserve(record)]
         if not fitting:
             await trio.lowlevel.checkpoint()
             return []
@@ -170,23 +172,14 @@ class Intake:
                     self.know(record)
                 else:
                     self.quota.give_back(record.author, len(record.raw))
+        self._metrics.records.labels(via).inc(len(new))
         for record in new:
-            self._put(RecordArrived(record, via, from_whom[record]))
+            self._put(RecordArrived(record, via, arrived[record.id][1]))
         for author, time_ms in contradictions:
             if author not in self.quota.doubted:
                 self.quota.doubted.add(author)
                 self._put(Contradicted(author, time_ms))
         return new
-
-    async def store_together(self, arrivals: Sequence[tuple[Record, str]]) -> int:
-        """Store what came by sync, with all that is given here meanwhile; how many of these are new. Raises LogDamaged.
-
-        Many at once cost less each: they share pages of the indexes, and the wait for the disk.
-        """
-        self._gathered.extend(arrivals)
-        async with self._gathering:
-            together, self._gathered = self._gathered, []
-            return len(await self.store(together, "sync"))
 
     def _append(self, records: Sequence[Record]) -> tuple[list[Record], list[tuple[bytes, int]]]:
         new = self._log.append(records)
@@ -200,12 +193,13 @@ class Intake:
         self.quota.add(record.author, len(record.raw))
         return True
 
-    async def sift(self, raws: Sequence[bytes]) -> Sifted:
+    async def sift(self, raws: Sequence[bytes], asked: Sequence[bytes] | None = None) -> Sifted:
         """Check a batch that came by sync; the order may change. Raises ChecksLost, LogError.
 
-        What the node's check refuses is remembered, so that it is not fetched again from every peer.
+        asked: the ids that it should be of, if it was asked for; they were not here a moment ago. What the node's check
+        refuses is remembered, so that it is not fetched again from every peer.
         """
-        looked = await self.storage.read(partial(self._look, raws))
+        looked = await self.storage.read(partial(self._look, raws, asked))
         sifted = Sifted(looked.known, looked.refused)
         errors = await self.checkers.check([record.raw for record in looked.new])
         for record, error in zip(looked.new, errors, strict=True):
@@ -271,7 +265,7 @@ class Intake:
         """Those of the records named by `ids`, in order, that fit in `max_bytes`; the first always. Raises LogError."""
         return await self.storage.read(partial(self._log.raws, ids, max_bytes))
 
-    def _look(self, raws: Sequence[bytes]) -> "_Looked":
+    def _look(self, raws: Sequence[bytes], asked: Sequence[bytes] | None) -> "_Looked":
         """All that can be seen of a batch before the dear checks."""
         looked = _Looked([], [], [])
         read: list[Record] = []
@@ -280,7 +274,7 @@ class Intake:
                 read.append(outline(raw))
             except RecordError as error:
                 looked.refused.append(error)
-        unknown = set(self._log.missing([record.id for record in read]))
+        unknown = set(self._log.missing([record.id for record in read]) if asked is None else asked)
         for record in read:
             try:
                 if record.id not in unknown:

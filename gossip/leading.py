@@ -19,13 +19,16 @@ from gossip.items import Items
 from gossip.layout import RECORDS
 from gossip.negentropy import Step
 from gossip.reconcile import Progress
+from gossip.record import Record
 from gossip.supervise import alone
 
 PATIENCE_SECONDS: Final = 60.0
 LEAST_BYTES_PER_SECOND: Final = 2000
 LEAVE_AFTER_SECONDS: Final = 450.0
 LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
-AT_ONCE: Final = 4  # batches that came and are not on disk yet
+AT_ONCE: Final = 4  # batches that came and are not checked yet
+TOGETHER: Final = 2000  # records are stored at once: they share pages of the indexes, and the wait for the disk
+TOGETHER_SECONDS: Final = 0.5  # that none waits longer for others while some come
 ENOUGH_FOUND: Final = 4096
 
 
@@ -53,6 +56,8 @@ class Leader:
         self._given: set[bytes] = set()
         self._asked: deque[tuple[str, Sequence[bytes]]] = deque()
         self._room = trio.Semaphore(AT_ONCE)
+        self._good: list[tuple[Record, str]] = []
+        self._stored = trio.current_time()
         self._carried = 0
         self._waited = 0.0
         self._started = trio.current_time()
@@ -86,6 +91,8 @@ class Leader:
                     broken = error
         except BaseExceptionGroup as group:
             raise alone(group.exceptions[0])  # noqa: B904 - one reason is enough, without its wrapping
+        finally:
+            await self._store()
         if broken is not None:
             raise broken
 
@@ -163,10 +170,16 @@ class Leader:
 
     async def _keep(self, raws: list[bytes], asked: Sequence[bytes]) -> None:
         try:
-            new = await self._intake.store_together(await check(self._intake, raws, asked, self._peer))
-            self.received += new
+            good = await check(self._intake, raws, asked, self._peer)
+            self._good += good
+            if len(self._good) >= TOGETHER or trio.current_time() - self._stored >= TOGETHER_SECONDS:
+                await self._store()
         finally:
             self._room.release()
+
+    async def _store(self) -> None:
+        good, self._good, self._stored = self._good, [], trio.current_time()
+        self.received += len(await self._intake.store(good, "sync"))
 
 
 def _named(shelf: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
-from gossip.events import Event, PeerRejected, PresenceArrived, RecordArrived, SyncFinished
+from gossip.events import Event, PeerRejected, PresenceArrived, SyncFinished
 from gossip.record import BadField, BadSignature, FromTheFuture, NotCanonical, RecordError, TooLarge
 
 Way = Literal["own", "gossip", "sync"]
@@ -79,8 +79,6 @@ class Metrics:
     def count(self, event: Event) -> None:
         """Count what an event tells."""
         match event:
-            case RecordArrived(_, via):
-                self.records.labels(via).inc()
             case PresenceArrived():
                 self.presences.labels("gossip").inc()
             case SyncFinished():

@@ -13,12 +13,13 @@ This module is pure: bytes in, values out.
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
+from msgspec import Meta
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
@@ -33,6 +34,8 @@ STORED_KINDS: Final = frozenset({"result", "hypothesis", "insight", "calibration
 PRESENCE: Final = "presence"
 KINDS: Final = STORED_KINDS | {PRESENCE}
 
+FIELDS: Final = ("version", "kind", "task", "author", "time_ms", "body", "signature")
+FIELD_OF: Final = re.compile(r"`\$\[(\d)\]`")  # how msgspec says where it found something
 PARTS: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 BOXES: Final = frozenset({list, dict})
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -72,8 +75,7 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, array_like=True, tag=VERSION, forbid_unknown_fields=True, dict=True):
     """One signed, immutable entry. Made by `sign` and `decode` only.
 
     task: 32 bytes, the task's fingerprint (zeros where a record is about no task); author: 32 bytes, Ed25519 public
@@ -81,11 +83,11 @@ class Record:
     """
 
     kind: str
-    task: bytes
-    author: bytes
-    time_ms: int
+    task: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    author: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    time_ms: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     body: bytes
-    signature: bytes
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
     @property
     def signed_bytes(self) -> bytes:
@@ -100,12 +102,15 @@ class Record:
     @cached_property
     def raw(self) -> bytes:
         """The record as it travels and is stored."""
-        return _pack([VERSION, self.kind, self.task, self.author, self.time_ms, self.body, self.signature])
+        return _pack(self)
 
     def value(self) -> dict[str, Any]:
         """The body, decoded."""
         body: dict[str, Any] = _decoded(self.body)  # its form was checked when the record was made
         return body
+
+
+_read: Final = msgspec.msgpack.Decoder(Record).decode
 
 
 def sign(signer: Signer, kind: str, task: bytes, time_ms: int, body: bytes) -> Record:
@@ -132,24 +137,28 @@ def outline(raw: bytes) -> Record:
     """Read and check a record's fields, but not what is in its body, which is most of the work. Raises RecordError."""
     if len(raw) > MAX_BYTES:
         raise TooLarge(f"{len(raw)} bytes; at most {MAX_BYTES} are allowed")
-    fields = _unpack(raw)
-    if type(fields) is not list or len(fields) != 7:
-        raise BadField("not an array of seven fields")
-    version, kind, task, author, time_ms, body, signature = fields
-    if type(version) is not int or version != VERSION:
-        raise BadField(f"version {version!r:.40}; this node knows version {VERSION}")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise BadField(f"unknown kind {kind!r:.40}")
-    for name, value, length in (("task", task, 32), ("author", author, 32), ("signature", signature, 64)):
-        if not isinstance(value, bytes) or len(value) != length:
-            raise BadField(f"{name} is not {length} bytes")
-    if type(time_ms) is not int or not 0 < time_ms < 2**63:
-        raise BadField(f"time_ms is not a time: {time_ms!r:.40}")
-    if not isinstance(body, bytes):
-        raise BadField("body is not bytes")
-    record = Record(kind, task, author, time_ms, body, signature)
+    try:
+        record = _read(raw)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise _fault(raw, error) from error
+    if _pack(record) != raw:
+        raise NotCanonical("not the canonical encoding of its value")
+    if record.kind not in KINDS:
+        raise BadField(f"unknown kind {record.kind!r:.40}")
     vars(record)["raw"] = raw  # what the property would make
     return record
+
+
+def _fault(raw: bytes, error: Exception) -> RecordError:
+    """What is wrong with bytes that are no record's, as `error` says. Raises NotCanonical if it is their encoding."""
+    fields = _unpack(raw)
+    if type(fields) is not list or len(fields) != len(FIELDS):
+        return BadField("not an array of seven fields")
+    if fields[0] != VERSION:
+        return BadField(f"version {fields[0]!r:.40}; this node knows version {VERSION}")
+    what, _, where = str(error).partition(" - at ")
+    named = FIELD_OF.search(where)
+    return BadField(f"{FIELDS[int(named[1])]}: {what}" if named else what)
 
 
 def decode(raw: bytes, now_ms: int) -> Record:

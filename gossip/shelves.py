@@ -49,11 +49,20 @@ class Shelves:
 
     def note(self, new: Sequence[Record]) -> None:
         """Put in what was appended; the file's lock is held since then."""
-        if self._items is not None:
-            for record in new:
-                items = self._items.setdefault(self._layout.shelf(record), Items())
-                with items.lock:
+        if self._items is None:
+            return
+        for shelf, records in self._sorted(new).items():
+            items = self._items.setdefault(shelf, Items())
+            with items.lock:
+                for record in records:
                     items.insert(record.time_ms, record.id)
+
+    def _sorted(self, records: Sequence[Record]) -> dict[str, list[Record]]:
+        """The records of each shelf."""
+        found: dict[str, list[Record]] = {}
+        for record in records:
+            found.setdefault(self._layout.shelf(record), []).append(record)
+        return found
 
     def _read(self) -> dict[str, Items]:
         if self._layout.shelf_of is None:

@@ -10,7 +10,7 @@ import trio.testing
 
 from agent.entries import check
 from gossip import checkers as module
-from gossip.checkers import Checkers, ChecksLost
+from gossip.checkers import Checkers, ChecksLost, processes_for
 from gossip.checking import BodyRefused
 from gossip.identity import new_identity
 from gossip.record import BadField, BadSignature, NotCanonical, TooLarge
@@ -40,6 +40,11 @@ async def started(checkers: Checkers, nursery: trio.Nursery, monkeypatch: pytest
     nursery.start_soon(checkers.run)
     await checkers.check([GOOD, GOOD])
     await until(lambda: len(checkers.pids) == 2)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, 2), (2, 2), (3, 2), (4, 3), (64, 3)])
+def test_a_core_is_left_to_the_node_itself_where_there_are_enough(cores: int, processes: int) -> None:
+    assert processes_for(cores) == processes
 
 
 async def test_processes_say_what_threads_say(monkeypatch: pytest.MonkeyPatch) -> None:

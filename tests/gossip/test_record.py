@@ -1,11 +1,10 @@
 """Records: one encoding, one id, one author, and a named error for everything else."""
 
-import dataclasses
-
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gossip import record as R
 from gossip.identity import new_identity
@@ -127,13 +126,13 @@ def test_a_bad_field_is_named(place: int, value: object) -> None:
 
 
 def test_a_record_signed_by_someone_else_is_refused() -> None:
-    forged = dataclasses.replace(make(), author=new_identity().author)
+    forged = structs.replace(make(), author=new_identity().author)
     with pytest.raises(R.BadSignature):
         R.decode(forged.raw, NOW)
 
 
 def test_an_author_that_is_no_public_key_is_a_bad_signature() -> None:
-    forged = dataclasses.replace(make(), author=b"\xff" * 32)
+    forged = structs.replace(make(), author=b"\xff" * 32)
     with pytest.raises(R.BadSignature):
         R.decode(forged.raw, NOW)
 

@@ -416,6 +416,27 @@ async def test_each_batch_stays_when_the_exchange_breaks_off_and_the_next_goes_o
         assert await counts(near, far) == [(left, 0), (0, left)]
 
 
+def test_what_a_slow_peer_gives_is_stored_while_the_exchange_goes_on(tmp_path: Path) -> None:
+    records = {r.id: r for r in (record(AUTHOR) for _ in range(4))}
+    stored: list[int] = []
+
+    async def check() -> None:
+        async with side(tmp_path) as near:
+
+            async def slow(frames: Frames) -> None:
+                await _greet(frames)
+                await frames.send("reconcile", _ids(*records))
+                while (frame := await frames.receive())[0] == "want":
+                    await trio.sleep(2 * leading.TOGETHER_SECONDS)
+                    stored.append(near.log.count())
+                    await frames.send("records", [records[frame[1][:32]].raw])
+
+            assert await lead_against(near, slow) is None
+            assert (stored, near.log.count()) == ([0, 1, 2, 3], 4)
+
+    trio.run(check, clock=MockClock(autojump_threshold=0.1))  # as this side also works in threads
+
+
 async def test_a_silent_peer_is_left(tmp_path: Path, autojump_clock: MockClock) -> None:
     async def silent(frames: Frames) -> None:
         await trio.sleep_forever()
