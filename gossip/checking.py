@@ -12,8 +12,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from gossip.reasons import reason_of
 from gossip.record import BadField, BadSignature, NotCanonical, Record, RecordError, TooLarge, parse, verify
-from gossip.supervise import reason_of
 
 
 class BodyRefused(RecordError):

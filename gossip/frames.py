@@ -12,7 +12,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 
-from gossip.supervise import alone
+from gossip.reasons import alone
 from gossip.upstream import reset
 
 MAX_FRAME: Final = 512 * 1024

@@ -18,9 +18,9 @@ from gossip.intake import Intake
 from gossip.items import Items
 from gossip.layout import RECORDS
 from gossip.negentropy import Step
+from gossip.reasons import alone
 from gossip.reconcile import Progress
 from gossip.record import Record
-from gossip.supervise import alone
 
 PATIENCE_SECONDS: Final = 60.0
 LEAST_BYTES_PER_SECOND: Final = 2000

@@ -26,9 +26,9 @@ from gossip.layout import PRESENCE as PRESENCE_TOPIC
 from gossip.layout import topic_of
 from gossip.metrics import Metrics
 from gossip.outgoing import QUEUE_LENGTH
+from gossip.reasons import reason_of
 from gossip.record import MAX_BYTES, PRESENCE, FromTheFuture, Record, RecordError, check_clock, parse, verify
 from gossip.router import Router
-from gossip.supervise import reason_of
 from gossip.twin import Twins
 
 ARRIVALS: Final = 4096

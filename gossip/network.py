@@ -30,10 +30,11 @@ from gossip.metrics import look_up
 from gossip.peers import Address, Peers
 from gossip.quota import Quota
 from gossip.reach import DialBack
+from gossip.reasons import alone
 from gossip.record import MAX_BYTES, Record
 from gossip.router import Router
 from gossip.schedule import Schedule
-from gossip.supervise import alone, supervise
+from gossip.supervise import supervise
 from gossip.swarmkey import SwarmKey
 from gossip.teller import Teller
 from gossip.tuning import USUAL, Tuning

@@ -35,7 +35,7 @@ from gossip.host import AddressError, listen_on, open_host, parse_peer_address
 from gossip.identity import new_identity
 from gossip.pnet import protect
 from gossip.reach import Dialable, ask_dialback
-from gossip.supervise import alone, reason_of
+from gossip.reasons import alone, reason_of
 from gossip.swarmkey import SwarmKey
 
 STEP_SECONDS: Final = 5.0

@@ -25,7 +25,7 @@ from gossip.frames import ConversationError, PeerBroke, conversation, open_conve
 from gossip.host import Connections
 from gossip.intake import Intake
 from gossip.metrics import Metrics, Outcome
-from gossip.supervise import reason_of
+from gossip.reasons import reason_of
 
 PERIOD_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 5.0

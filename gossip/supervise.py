@@ -6,6 +6,8 @@ from typing import Final
 
 import trio
 
+from gossip.reasons import reason_of
+
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 HEALTHY_AFTER: Final = 60.0
@@ -41,18 +43,3 @@ async def supervise(
             pause = first_pause
         await trio.sleep(pause * random.uniform(0.75, 1.25))
         pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def reason_of(error: BaseException) -> str:
-    """One line for a person: the exceptions inside groups, each once, by type and message."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(dict.fromkeys("; ".join(map(reason_of, error.exceptions)).split("; ")))
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
-
-
-def alone(error: BaseException) -> BaseException:
-    """The exception inside groups of one; what a nursery wrapped, as its cause raised it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

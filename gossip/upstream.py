@@ -35,7 +35,7 @@ from multiaddr import Multiaddr
 from gossip import wire, yamux
 from gossip.door import MAX_HANDSHAKES, Door, Guest
 from gossip.pnet import protect
-from gossip.supervise import reason_of
+from gossip.reasons import reason_of
 from gossip.swarmkey import SwarmKey
 
 HANDSHAKE_SECONDS: Final = 5.0

@@ -10,7 +10,7 @@ from agent.notebook import Notebook
 from agent.packed import recipe_body
 from agent.policy import CALIBRATION_SEEDS
 from agent.seeds import seeds
-from gossip.supervise import alone
+from gossip.reasons import alone
 from node.trials import Trials
 from trainer.device import Device
 from trainer.recipe import Recipe, recipe_id

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gossip.addressbook import BookError, remembered
 from gossip.clock import now_ms
-from gossip.supervise import reason_of
+from gossip.reasons import reason_of
 from gossip.swarmkey import SwarmKey
 from node import checkup, reachability, walls
 from node.events import printable

@@ -20,7 +20,7 @@ from agent.noise import PairedNoise
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
 from agent.seeds import seeds
-from gossip.supervise import alone
+from gossip.reasons import alone
 from node.trials import Trials
 from trainer.device import Device
 from trainer.errors import TrainerError

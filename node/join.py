@@ -16,7 +16,7 @@ from gossip.identity import load_or_create
 from gossip.layout import WHOLE, Layout, is_sharded
 from gossip.logfile import LogDamaged
 from gossip.network import Network, open_network
-from gossip.supervise import alone
+from gossip.reasons import alone
 from node.addresses import default_listen
 from node.config import Config, Llm
 from node.feed import Feed

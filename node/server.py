@@ -30,7 +30,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gossip.metrics import CONTENT_TYPE
-from gossip.supervise import reason_of, supervise
+from gossip.reasons import reason_of
+from gossip.supervise import supervise
 
 PORT: Final = 4478
 LOOPBACK: Final = "127.0.0.1"

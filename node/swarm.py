@@ -25,7 +25,7 @@ from agent.evidence import Experiment, new_values
 from agent.notebook import Notebook
 from gossip.clock import now_ms
 from gossip.log import Log
-from gossip.supervise import alone
+from gossip.reasons import alone
 from node.config import SETTINGS, Loaded, variable
 from node.configtext import as_environment
 from node.events import Event, count, from_json

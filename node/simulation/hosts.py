@@ -25,7 +25,7 @@ from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
 from gossip.identity import Identity
-from gossip.supervise import reason_of
+from gossip.reasons import reason_of
 from gossip.upstream import reset
 from node.simulation import virtual
 from node.simulation.links import PACKET_OVERHEAD, SEGMENT_BYTES, Links

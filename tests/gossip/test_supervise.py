@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gossip.supervise import FIRST_PAUSE, HEALTHY_AFTER, LONGEST_PAUSE, alone, reason_of, supervise
+from gossip.reasons import alone, reason_of
+from gossip.supervise import FIRST_PAUSE, HEALTHY_AFTER, LONGEST_PAUSE, supervise
 
 
 async def test_a_failing_task_runs_again_with_growing_pauses(autojump_clock: MockClock) -> None:
