@@ -42,6 +42,7 @@ from gossip.events import PeerConnected, SyncFinished
 from gossip.frames import ByteStream, Frames
 from gossip.identity import Identity, new_identity
 from gossip.items import Items
+from gossip.leading import TOGETHER
 from gossip.log import Log
 from gossip.network import open_network
 from gossip.record import Record, outline, pack_body, parse, sign, verify
@@ -213,12 +214,8 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return line
 
 
-def measure_steps(folder: Path, count: int = 2000, batch: int = 1000) -> None:
-    """Processor time of what a new node and the one that gives do with each record."""
-    records = [record for _ in range(4) for record in make_records(count // 4, new_identity())]
-    random.shuffle(records)
-    raws = [record.raw for record in records]
-    named = [[record.id for record in part] for part in parts(records, BATCH_RECORDS)]
+def measure_steps(whole: Path, folder: Path, count: int = TOGETHER) -> None:
+    """Processor time of what a new node and the one that gives do with each record, among those of the `whole` log."""
     steps: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> None:
@@ -226,14 +223,19 @@ def measure_steps(folder: Path, count: int = 2000, batch: int = 1000) -> None:
         work()
         steps.setdefault(name, []).append((time.thread_time() - started) / count * 1e6)
 
-    for run in range(5):
-        with Log(folder / f"steps-{run}") as log:
-            log.shelves.items()
+    copy_log(whole, folder, 0)
+    with Log(folder / "log.sqlite") as log:
+        log.shelves.items()
+        for _ in range(5):
+            records = [record for _ in range(4) for record in make_records(count // 4, new_identity())]
+            random.shuffle(records)
+            raws = [record.raw for record in records]
+            named = [[record.id for record in part] for part in parts(records, BATCH_RECORDS)]
             timed("its fields and its id", partial(each, lambda raw: outline(raw).id, raws))
             timed("its form", partial(each, parse, raws))
             timed("its signature", partial(each, verify, records))
             timed("its body", partial(each, check, records))
-            timed(f"storing it, {batch} at once", partial(each, log.append, parts(records, batch)))
+            timed(f"storing it, {TOGETHER:,} at once", partial(each, log.append, parts(records, TOGETHER)))
             timed("finding it, to give it", partial(each, lambda ids: log.raws(ids, BATCH_BYTES), named))
     for name, times in steps.items():
         print(figure(f"of a record, {name}", "us of CPU", times))
@@ -317,7 +319,7 @@ def main() -> None:
                 [one["memory"] / MEGABYTE for one in young],
             )
         )
-        measure_steps(base)
+        measure_steps(base / "all", base / "steps")
     print(figure("the transport alone", "MB/s", [measure_transport(count * RECORD_BYTES) for _ in range(runs)]))
     measure_items(1_000_000)
 
