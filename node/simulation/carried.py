@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
+from gossip.layout import WHOLE, Layout
 from gossip.record import Record
 from node.simulation.cast import Flooder
 from node.simulation.flooding.overlay import Floats
@@ -25,11 +26,16 @@ class Carried:
 
 
 def carried(
-    swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float, history: Sequence[Record] = ()
+    swarm: Swarm,
+    up: Sequence[Spans],
+    trusted: Collection[int],
+    grace: float,
+    history: Sequence[Record] = (),
+    layouts: Sequence[Layout] = (),
 ) -> Carried:
     """Look at logs and traffic after a run. trusted: the nodes whose records, and whose logs, are looked at; grace:
     seconds before the end from which on a record, or a node that came up, may be unfinished; history: records from
-    before the start, which all should have.
+    before the start, which all should have; layouts: which records each node keeps, all if left out.
     """
     traffic = swarm.traffic
     by_gossip = [not synced for synced in traffic.by_sync]
@@ -47,13 +53,13 @@ def carried(
         and not _healed(swarm, traffic.published[record], seconds)
     )
     hops = list(compress(traffic.hops, live))
-    figures: dict[str, float] = {"records": len(swarm.records), **_missing(swarm, up, trusted, grace, history)}
+    figures: dict[str, float] = {"records": len(swarm.records), **_missing(swarm, up, trusted, grace, history, layouts)}
     if delays:
         figures |= {"p50_seconds": quantile(delays, 0.5), "p99_seconds": quantile(delays, 0.99)}
     if hops:
         figures |= {"hops_mean": statistics.fmean(hops), "hops_max": max(hops)}
-    if len(traffic.record):
-        figures["redundancy"] = 1 + traffic.duplicates / len(traffic.record)
+    if heard := len(traffic.record) + traffic.presences:
+        figures["redundancy"] = 1 + traffic.duplicates / heard
     if flooders := {number for number, node in enumerate(swarm.nodes) if isinstance(node, Flooder)}:
         figures["flood_share"] = _flood_share(swarm, flooders, trusted)
     seconds_up = [sum(max(0.0, min(end, swarm.now) - start) for start, end in spans) for spans in up]
@@ -100,19 +106,38 @@ def _healed(swarm: Swarm, published: float, seconds: float) -> bool:
 
 
 def _missing(
-    swarm: Swarm, up: Sequence[Spans], trusted: Collection[int], grace: float, history: Sequence[Record]
+    swarm: Swarm,
+    up: Sequence[Spans],
+    trusted: Collection[int],
+    grace: float,
+    history: Sequence[Record],
+    layouts: Sequence[Layout],
 ) -> dict[str, float]:
-    """How many records live nodes lack, over all of them; and how many records no live node has."""
+    """How many records live nodes lack of those that they keep, over all of them; how many none of them has; and how
+    much of all a node keeps.
+    """
     last = swarm.now - grace
     authors = {swarm.nodes[number].author for number in trusted}
     last_ms = swarm.start_ms + int(1000 * last)
-    ids = [record.id for record in swarm.records if record.time_ms <= last_ms and record.author in authors]
-    ids += [record.id for record in history]
+    said = [record for record in swarm.records if record.time_ms <= last_ms and record.author in authors] + [*history]
     live = [
-        swarm.logs[number]
+        number
         for number, spans in enumerate(up)
         if number in trusted and any(start <= last and end >= swarm.now for start, end in spans)
     ]
-    lacking = [set(log.missing(ids)) for log in live]
-    unheard = set.intersection(*lacking) if lacking else set()
-    return {"missed": sum(len(one - unheard) for one in lacking), "unheard": len(unheard)}
+    kept = {number: _kept(said, layouts[number] if layouts else WHOLE) for number in live}
+    lacking = {number: set(swarm.logs[number].missing(ids)) for number, ids in kept.items()}
+    there = {record_id for number, ids in kept.items() for record_id in ids if record_id not in lacking[number]}
+    figures: dict[str, float] = {
+        "missed": sum(len(lacks & there) for lacks in lacking.values()),
+        "unheard": len({record_id for lacks in lacking.values() for record_id in lacks} - there),
+    }
+    if layouts and said and live:
+        figures["kept_share"] = statistics.fmean(len(ids) for ids in kept.values()) / len(said)
+    return figures
+
+
+def _kept(records: Sequence[Record], layout: Layout) -> list[bytes]:
+    if layout.shelf_of is None:
+        return [record.id for record in records]
+    return [record.id for record in records if layout.shelf(record) in layout.mine]

@@ -18,6 +18,7 @@ from nacl.bindings import crypto_sign_open
 from gossip import flood, mesh
 from gossip import record as records
 from gossip.identity import Identity
+from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.metrics import Metrics
 from gossip.record import Record
@@ -39,14 +40,16 @@ async def open_fabric(
     *,
     seed: int,
     check: Callable[[Record], None] = lambda record: None,
+    layout_of: Callable[[int], Layout] = lambda number: WHOLE,
 ) -> AsyncIterator["Fabric"]:
     """A network that is drawn from `seed`; inside `node.simulation.virtual.run`.
 
     check: raises RecordError for a body that nodes do not accept; called once for each good record and process.
+    layout_of: which records a node keeps, by its number; everybody everything, by default.
     """
     with _remembering():
         async with trio.open_nursery() as nursery:
-            yield Fabric(internet, seed, nursery, lru_cache(REMEMBERED)(check))
+            yield Fabric(internet, seed, nursery, lru_cache(REMEMBERED)(check), layout_of)
             nursery.cancel_scope.cancel()
 
 
@@ -56,12 +59,20 @@ class Fabric:
     metrics: of all nodes together. troubles: what failed in any node, as (node, what, why); none if all is well.
     """
 
-    def __init__(self, internet: Internet, seed: int, nursery: trio.Nursery, check: Callable[[Record], None]) -> None:
+    def __init__(
+        self,
+        internet: Internet,
+        seed: int,
+        nursery: trio.Nursery,
+        check: Callable[[Record], None],
+        layout_of: Callable[[int], Layout],
+    ) -> None:
         self.metrics = Metrics()
         self.troubles: list[tuple[int, str, str]] = []
         self._links = Links(internet, seed)
         self._dialling = Dialling(self._links, seed)
         self._nursery = nursery
+        self._layout_of = layout_of
         self._traffic = Traffic()
         self._up: dict[int, Gossiper] = {}
         self._numbers: dict[str, int] = {}
@@ -79,7 +90,7 @@ class Fabric:
             raise ValueError(f"node {number} is up already")
         report = partial(self._report, number)
         host = MemoryHost(number, signer, self._links, self._traffic, report)
-        node = Gossiper(host, self._around, signer, log, on_record, report)
+        node = Gossiper(host, self._around, signer, log, on_record, report, self._layout_of(number))
         self._up[number] = node
         self._numbers[host.get_id().to_base58()] = number
         await self._nursery.start(node.live)

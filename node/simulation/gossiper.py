@@ -18,6 +18,7 @@ from gossip.guard import Guard
 from gossip.host import Connections
 from gossip.identity import Identity
 from gossip.intake import Intake
+from gossip.layout import Layout
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics
@@ -62,6 +63,7 @@ class Gossiper:
         log: Log,
         on_record: Callable[[Record], None],
         report: Report,
+        layout: Layout,
     ) -> None:
         self.host = host
         self.connections = Connections(self._tell, virtual.now_ms, self.allows)
@@ -69,8 +71,9 @@ class Gossiper:
         self._on_record = on_record
         self._report = report
         self._guard = Guard()
+        quota = Quota(signer.author)
         self._intake = Intake(
-            log, around.check, virtual.now_ms, self._tell, lambda: 0, around.metrics, Quota(signer.author)
+            log, around.check, virtual.now_ms, self._tell, lambda: 0, around.metrics, quota, layout=layout
         )
         twins = Twins(signer.author, virtual.now_ms, report)
         self.mesh = Mesh(
@@ -137,6 +140,7 @@ class Gossiper:
                 self._around.traffic.deliver(self.host.number, record, bringer, by_sync=via == "sync")
                 self._on_record(record)
             case PresenceArrived(record):
+                self._around.traffic.presences += 1
                 self._on_record(record)
             case Trouble(what, why):
                 self._report(what, why)

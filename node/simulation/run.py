@@ -13,6 +13,8 @@ import trio
 
 from agent.entries import check
 from agent.notebook import Notebook
+from agent.shelves import shelf_of, shelves_of
+from gossip.layout import Layout
 from gossip.log import Log
 from gossip.record import Record
 from node.simulation.carried import GRACE_SECONDS, carried
@@ -94,13 +96,16 @@ def play(
     rng = random.Random(seed)
     world = _world(scenario)
     nodes = _nodes(scenario, world, seed)
+    layouts = [Layout(shelves_of(world.task.fingerprint, node.device_class), shelf_of) for node in nodes]
+    if not scenario.network.sharded:
+        layouts = []
     up = _spans(scenario, rng)
     swarm = Swarm(
         world,
         nodes,
         up=up,
         cuts=[Cut(60 * cut.start, 60 * cut.end, _groups(cut.share, len(nodes), rng)) for cut in scenario.cuts],
-        network=_network(scenario, seed),
+        network=_network(scenario, seed, layouts),
         publish_until=60 * (scenario.minutes - scenario.quiet),
         seed=seed,
         logs=[_log(scenario) for _ in nodes],
@@ -115,12 +120,19 @@ def play(
 
     with read_once():
         swarm.run(scenario.minutes, until=tell)
-    return _outcome(scenario, seed, swarm, up, early)
+    return _outcome(scenario, seed, swarm, up, early, layouts)
 
 
-def _outcome(scenario: Scenario, seed: int, swarm: Swarm, up: Sequence[Spans], history: Sequence[Record]) -> Outcome:
+def _outcome(
+    scenario: Scenario,
+    seed: int,
+    swarm: Swarm,
+    up: Sequence[Spans],
+    history: Sequence[Record],
+    layouts: Sequence[Layout],
+) -> Outcome:
     honest = [number for number, node in enumerate(swarm.nodes) if not is_crooked(node)]
-    by_network = carried(swarm, up, frozenset(honest), 60 * scenario.quiet or GRACE_SECONDS, history)
+    by_network = carried(swarm, up, frozenset(honest), 60 * scenario.quiet or GRACE_SECONDS, history, layouts)
     figures: dict[str, float] = {**by_network.figures, **_joining(scenario, swarm, up), **_healing(scenario, swarm)}
     series: dict[str, Any] = {"delays": by_network.delays}
     researchers = [node for node in swarm.nodes if not is_crooked(node) and not isinstance(node, Reporter)]
@@ -230,7 +242,7 @@ def _groups(share: float, size: int, rng: random.Random) -> list[frozenset[int]]
     return [cut_off, frozenset(range(size)) - cut_off]
 
 
-def _network(scenario: Scenario, seed: int) -> OpenNetwork:
+def _network(scenario: Scenario, seed: int, layouts: Sequence[Layout]) -> OpenNetwork:
     net = scenario.network
     if net.kind == "ideal":
         return partial(open_ideal, net.latency)
@@ -242,4 +254,5 @@ def _network(scenario: Scenario, seed: int) -> OpenNetwork:
     internet = Internet(latency=net.latency, loss=net.loss)
     if net.mbit is not None:
         internet = replace(internet, access=(Access(net.mbit[0] * MEGABIT, net.mbit[1] * MEGABIT, LINE_SECONDS),))
-    return partial(open_fabric, internet, seed=seed, check=check)
+    opened = partial(open_fabric, internet, seed=seed, check=check)
+    return partial(opened, layout_of=layouts.__getitem__) if layouts else opened

@@ -110,7 +110,8 @@ class Net(_Table):
     modelled internet; `model` is a model of it, for swarms in which only reporters are; `entrance` is where a private
     node is dialled, by members (reporters) and strangers. latency: one way, seconds, of a path in the middle; loss:
     share of packets that are lost; mbit: up and down, of every node's line, by default homes and laboratories mixed;
-    churn: share of nodes that goes down each minute, for `away` minutes.
+    churn: share of nodes that goes down each minute, for `away` minutes; sharded: records are on shelves, by what they
+    tell and by device class, and a node keeps its own; the router has them.
     """
 
     kind: Literal["ideal", "router", "model", "entrance"] = "ideal"
@@ -119,6 +120,7 @@ class Net(_Table):
     mbit: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     churn: float = Field(default=0.0, ge=0, lt=1)
     away: float = Field(default=5.0, gt=0)
+    sharded: bool = False
 
 
 class Scenario(_Table):
@@ -153,6 +155,8 @@ class Scenario(_Table):
         kinds = {group.kind for group in self.nodes}
         if (self.network.kind == "entrance") != ("stranger" in kinds):
             raise ValueError("strangers dial an entrance: a network of that kind, and no other, has them")
+        if self.network.sharded and (self.network.kind != "router" or self.history):
+            raise ValueError("shelves are on the router's network only, and without a history")
         if self.quiet >= self.minutes:
             raise ValueError("nobody ever publishes: quiet must be less than minutes")
         return self

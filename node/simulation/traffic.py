@@ -33,8 +33,9 @@ class Traffic:
     """Filled by a network, read by whoever wants figures. Nodes are the numbers that they were started with.
 
     record, receiver, seconds, hops, by_sync: columns of the deliveries, in order. publisher, published, size: columns
-    of the published records: by whom, when in virtual seconds, how many bytes. duplicates: copies of records that came
-    to a node which had them. lost: packets that the network lost, or that went to nobody. sent: bytes by node.
+    of the published records: by whom, when in virtual seconds, how many bytes. duplicates: copies of records and
+    presences that came to a node which had them; presences: how many were new to one. lost: packets that the network
+    lost, or that went to nobody. sent: bytes by node.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Traffic:
         self.published = array("d")
         self.size = array("l")
         self.duplicates = 0
+        self.presences = 0
         self.lost = 0
         self._sent = array("Q")
         self._numbers: dict[bytes, int] = {}
