@@ -4,7 +4,7 @@ A forgotten record stays a member of the set: its (time, id) is reconciled with 
 equal and nobody sends it again. Its bytes are gone; whoever wants them asks another peer (gossip/sync.py). The gist is
 what the node's own reckoning needs of it, in bytes that gossip does not understand (agent/gist.py).
 
-This module is the SQL of it; gossip/log.py calls it under its lock.
+This module is the SQL of it; gossip/log.py calls it under its file's lock.
 """
 
 import sqlite3

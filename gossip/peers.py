@@ -260,10 +260,6 @@ class Peers:
         if len(self._near) > MAX_NEAR:
             del self._near[next(iter(self._near))]
 
-    def forget(self, peer: ID) -> None:
-        """Drop a peer of another swarm from the book."""
-        self._book.forget(str(peer))
-
     # ---- visits, and letting go ----
 
     async def visit(self) -> None:
