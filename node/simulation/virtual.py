@@ -25,8 +25,11 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.tools.timed_cache.base_timed_cache import BaseTimedCache
 from trio._core import _run as scheduler
 
+from gossip.reasons import alone
+
 START_MS: Final = 1_700_000_000_000
 TICKS_PER_SECOND: Final = 512  # what happens in one tick shares a turn of trio's loop; a power of two is exact
+LOOK_EVERY: Final = 256  # turns of the loop; nothing is read from outside, but Ctrl-C comes that way
 GARBAGE: Final = (200_000, 20, 100)  # thousands of nodes are millions of objects, and few of them garbage in a cycle
 
 T = TypeVar("T")
@@ -152,7 +155,10 @@ def run(main: Callable[[], Awaitable[T]], *, seed: int) -> T:
 
     clock = Clock(failed)
     with _reproducible(clock, seed):
-        return trio.run(until_failure, clock=clock)
+        try:
+            return trio.run(until_failure, clock=clock)
+        except BaseExceptionGroup as group:
+            raise alone(group)  # noqa: B904 - the same error, or Ctrl-C, without the nurseries around it
 
 
 class _InOrder(random.Random):
@@ -162,16 +168,24 @@ class _InOrder(random.Random):
         """Leave them in the order of their age, the youngest first."""
 
 
+def _rarely(get_events: Callable[..., Any]) -> Callable[..., Any]:
+    """In the place of a system call at each turn."""
+    turns = count()
+    return lambda *args: [] if next(turns) % LOOK_EVERY else get_events(*args)
+
+
 @contextmanager
 def _reproducible(clock: Clock, seed: int) -> Iterator[None]:
     if _clocks:
         raise RuntimeError("one run under virtual time at a time: their clocks would be mixed up")
     state = random.getstate()
+    io: Any = vars(scheduler)["TheIOManager"]
     random.seed(seed)
     changed: Sequence[tuple[Any, str, Any]] = [
         # tasks that became runnable at the same time lie in the order of their addresses until they are sorted
         (scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         (scheduler, "_r", _InOrder()),
+        (io, "get_events", _rarely(io.get_events)),
         (trio, "sleep", sleep),
         (trio, "current_time", clock.current_time),
         (trio.to_thread, "run_sync", _call),

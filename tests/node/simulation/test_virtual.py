@@ -1,5 +1,6 @@
 """Virtual time: what happens when, and in which order."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -76,3 +77,18 @@ async def _enter_and_wait(call: Callable[[], None]) -> None:
 def test_tasks_that_wait_for_what_cannot_happen_are_a_standstill() -> None:
     with pytest.raises(virtual.Standstill):
         virtual.run(trio.sleep_forever, seed=1)
+
+
+def test_ctrl_c_ends_a_run_and_comes_without_the_nurseries_around_it() -> None:
+    async def work() -> None:
+        while True:  # noqa: ASYNC110 - turns of the loop are wanted
+            await trio.sleep(0.1)
+
+    async def main() -> None:
+        virtual.at(1.0, lambda: signal.raise_signal(signal.SIGINT))
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            outer.start_soon(work)
+            inner.start_soon(work)
+
+    with pytest.raises(KeyboardInterrupt):
+        virtual.run(main, seed=1)
