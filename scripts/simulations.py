@@ -21,7 +21,7 @@ from node.simulation.scenario import load_scenario, scenario_names
 PAGE: Final = Path("docs/scaling.md")
 IMAGES: Final = Path("docs/images")
 HEADING: Final = "## Scenarios"
-SHOWN: Final[Mapping[str, Sequence[str]]] = {"night": ("roles", "best", "finders", "adoption"), "liars": ("best",)}
+SHOWN: Final[Mapping[str, Sequence[str]]] = {"night": ("roles", "best", "finders"), "liars": ("best",)}
 USUALLY: Final = ("adoption", "delays")
 """Of these the first that a scenario has."""
 

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import cycle
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from node.events import count
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 INCHES: Final = (8.0, 3.6)
 MOST_KNOBS: Final = 12
+LONGEST: Final = 60  # characters of a change
 DEVICE_COLOURS: Final = (COLOURS["own"], COLOURS["swarm"], COLOURS["limit"], "#9aa4ae")
 ROLE_COLOURS: Final = {"explore": "#2da44e", "replicate": "#0969da", "calibrate": "#bf8700", "synthesise": "#8250df"}
 
@@ -65,7 +67,7 @@ def _adoption(axes: "Axes", curves: Any, outcome: Outcome) -> None:
         label = "others" if index == 1 else None
         if index == 0:
             style = {"color": COLOURS["own"], "lw": 2.2, "zorder": 3}
-            label = f"{curve['change']} ({curve['gain']:.0f} deviations)"
+            label = f"{shorten(curve['change'], LONGEST, placeholder=' …')} ({curve['gain']:.0f} deviations)"
         axes.step(steps, [*shares, shares[-1] if shares else 0], where="post", label=label, **style)
     axes.set_xlabel("minutes from the discovery's record")
     axes.set_ylabel("% of nodes that hold it, or what is as good")

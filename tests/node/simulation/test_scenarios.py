@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from node.simulation.plots import plots_of
 from node.simulation.report import as_json, to_line
-from node.simulation.run import play
+from node.simulation.run import Outcome, play
 from node.simulation.scenario import ScenarioError, load_scenario, parse_property, scenario_names
 
 TINY = """
@@ -103,3 +104,15 @@ def test_a_world_without_recorded_trials_is_named(tiny: Path) -> None:
 )
 def test_a_property_compares(text: str, value: float, holds: bool) -> None:
     assert parse_property(text).holds(value) is holds
+
+
+def test_a_change_of_many_knobs_leaves_room_for_the_picture_of_its_spread() -> None:
+    """Where the legend leaves none, matplotlib warns, which is an error here."""
+    curve = {
+        "change": ", ".join(f"KNOB_{n}=0.00123" for n in range(30)),
+        "gain": 9.0,
+        "reached": (0.0, 3.0),
+        "nodes": 4,
+    }
+    outcome = Outcome(load_scenario("adoption-24"), 1, "digest", {}, {"adoption": [curve, curve]})
+    assert b"KNOB_0" in plots_of(outcome)["adoption"]
