@@ -17,7 +17,7 @@ from gossip.record import Record, RecordError, parse
 
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 8192  # of a new file: of SQLite's own 4096, two records leave a quarter empty
-CACHE_BYTES: Final = 8 << 20  # what a thousand records touch of the indexes of 100,000
+CACHE_BYTES: Final = 4 << 20  # of the indexes, which many records touch all over
 CHECKPOINT_BYTES: Final = 16 << 20  # pages of the indexes that many records touch are copied back once for all
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS records (
