@@ -13,6 +13,7 @@ import psutil
 import trio
 
 from agent.entries import NO_TASK, Entry, Presence, Profile, Result, kept, read, write
+from agent.retention import rule
 from gossip.clock import now_ms
 from gossip.events import (
     Contradicted,
@@ -108,7 +109,9 @@ class Node:
             deadline=deadline,
         )
         keep_days = math.inf if config.keeps_all else config.keep_days
-        self.retention = Retention(state, network.forget, self._note, keep_days, network.layout)
+        self.retention = Retention(
+            state.log, lambda: rule(state.notebook), network.forget, self._note, keep_days, network.layout
+        )
         self.kept = 0
         self.adopted = 0
 

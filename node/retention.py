@@ -12,13 +12,12 @@ from typing import Final
 
 import trio
 
-from agent.retention import rule
 from gossip.clock import now_ms
 from gossip.layout import WHOLE, Layout
+from gossip.log import Log
 from gossip.logfile import LogBlocked
 from gossip.record import Record
 from node.events import count
-from node.state import State
 
 DAY_MS: Final = 24 * 3600 * 1000
 APART_SECONDS: Final = 3600.0
@@ -27,12 +26,14 @@ AT_ONCE: Final = 500
 
 @dataclass
 class Retention:
-    """Forgets what is older than `keep_days`, math.inf for never. forget: in the log; note: tells a person.
+    """Forgets what is older than `keep_days`, math.inf for never. rule: what to keep of an old record, made anew each
+    time (agent/retention.py); forget: in the log; note: tells a person.
 
     layout: what is on other shelves than this node's own, of a task that it left, is not exchanged, and so stays.
     """
 
-    state: State
+    log: Log
+    rule: Callable[[], Callable[[Record], bytes | None]]
     forget: Callable[[Sequence[tuple[Record, bytes]]], Awaitable[int]]
     note: Callable[[str], None]
     keep_days: float
@@ -61,8 +62,8 @@ class Retention:
 
     async def once(self) -> int:
         """Forget what can be forgotten now; how many records that were. Raises LogDamaged."""
-        gist = rule(self.state.notebook)
-        old = self.state.log.before(now_ms() - int(self.keep_days * DAY_MS), self._archived)
+        gist = self.rule()
+        old = self.log.before(now_ms() - int(self.keep_days * DAY_MS), self._archived)
 
         def some() -> tuple[bool, list[tuple[Record, bytes]]]:
             records = list(islice(old, AT_ONCE))

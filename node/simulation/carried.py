@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
-from gossip.layout import WHOLE, Layout
+from gossip.layout import Layout
 from gossip.record import Record
 from node.simulation.cast import Flooder
 from node.simulation.flooding.overlay import Floats
@@ -30,12 +30,12 @@ def carried(
     up: Sequence[Spans],
     trusted: Collection[int],
     grace: float,
-    history: Sequence[Record] = (),
-    layouts: Sequence[Layout] = (),
+    history: Sequence[Record],
+    layouts: Sequence[Layout],
 ) -> Carried:
     """Look at logs and traffic after a run. trusted: the nodes whose records, and whose logs, are looked at; grace:
     seconds before the end from which on a record, or a node that came up, may be unfinished; history: records from
-    before the start, which all should have; layouts: which records each node keeps, all if left out.
+    before the start, which all should have; layouts: which records each node keeps.
     """
     traffic = swarm.traffic
     by_gossip = [not synced for synced in traffic.by_sync]
@@ -125,14 +125,14 @@ def _missing(
         for number, spans in enumerate(up)
         if number in trusted and any(start <= last and end >= swarm.now for start, end in spans)
     ]
-    kept = {number: _kept(said, layouts[number] if layouts else WHOLE) for number in live}
+    kept = {number: _kept(said, layouts[number]) for number in live}
     lacking = {number: set(swarm.logs[number].missing(ids)) for number, ids in kept.items()}
     there = {record_id for number, ids in kept.items() for record_id in ids if record_id not in lacking[number]}
     figures: dict[str, float] = {
         "missed": sum(len(lacks & there) for lacks in lacking.values()),
         "unheard": len({record_id for lacks in lacking.values() for record_id in lacks} - there),
     }
-    if layouts and said and live:
+    if said and live and any(layout.shelf_of for layout in layouts):
         figures["kept_share"] = statistics.fmean(len(ids) for ids in kept.values()) / len(said)
     return figures
 

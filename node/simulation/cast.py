@@ -60,11 +60,16 @@ def made_up_result(task: Task, rng: random.Random) -> Result:
     return make_result(task, BASELINE, make_recipe(task, {name: value}), pairs, "discard", effect=-0.1)
 
 
-def made_up_records(task: Task, count: int, *, before_ms: int, authors: int = 20) -> list[Record]:
-    """The history of a swarm: made-up results of so many authors, one a second, the last just before that time."""
+def made_up_records(task: Task, count: int, *, before_ms: int, apart_ms: int = 1000, authors: int = 20) -> list[Record]:
+    """The history of a swarm: made-up results of so many authors, evenly apart, the last just before that time."""
     rng = random.Random(count)
     signers = [identity(2**64 + number) for number in range(authors)]
     return [
-        write(signers[index % authors], task.fingerprint, before_ms - 1000 * (count - index), made_up_result(task, rng))
+        write(
+            signers[index % authors],
+            task.fingerprint,
+            before_ms - apart_ms * (count - index),
+            made_up_result(task, rng),
+        )
         for index in range(count)
     ]

@@ -18,13 +18,13 @@ from nacl.bindings import crypto_sign_open
 from gossip import flood, mesh
 from gossip import record as records
 from gossip.identity import Identity
-from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.metrics import Metrics
 from gossip.record import Record
 from node.simulation.dialling import Dialling
 from node.simulation.gossiper import Gossiper, Surroundings
 from node.simulation.hosts import MemoryHost
+from node.simulation.keeping import EVERYTHING, Keeping
 from node.simulation.links import INTERNET, Internet, Links
 from node.simulation.network import Hear, Member
 from node.simulation.pulse import Pulse
@@ -40,16 +40,16 @@ async def open_fabric(
     *,
     seed: int,
     check: Callable[[Record], None] = lambda record: None,
-    layout_of: Callable[[int], Layout] = lambda number: WHOLE,
+    keeping_of: Callable[[int], Keeping] = lambda number: EVERYTHING,
 ) -> AsyncIterator["Fabric"]:
     """A network that is drawn from `seed`; inside `node.simulation.virtual.run`.
 
     check: raises RecordError for a body that nodes do not accept; called once for each good record and process.
-    layout_of: which records a node keeps, by its number; everybody everything, by default.
+    keeping_of: which records a node keeps, by its number; everybody everything for ever, by default.
     """
     with _remembering():
         async with trio.open_nursery() as nursery:
-            yield Fabric(internet, seed, nursery, lru_cache(REMEMBERED)(check), layout_of)
+            yield Fabric(internet, seed, nursery, lru_cache(REMEMBERED)(check), keeping_of)
             nursery.cancel_scope.cancel()
 
 
@@ -65,14 +65,14 @@ class Fabric:
         seed: int,
         nursery: trio.Nursery,
         check: Callable[[Record], None],
-        layout_of: Callable[[int], Layout],
+        keeping_of: Callable[[int], Keeping],
     ) -> None:
         self.metrics = Metrics()
         self.troubles: list[tuple[int, str, str]] = []
         self._links = Links(internet, seed)
         self._dialling = Dialling(self._links, seed)
         self._nursery = nursery
-        self._layout_of = layout_of
+        self._keeping_of = keeping_of
         self._traffic = Traffic()
         self._up: dict[int, Gossiper] = {}
         self._numbers: dict[str, int] = {}
@@ -90,7 +90,7 @@ class Fabric:
             raise ValueError(f"node {number} is up already")
         report = partial(self._report, number)
         host = MemoryHost(number, signer, self._links, self._traffic, report)
-        node = Gossiper(host, self._around, signer, log, on_record, report, self._layout_of(number))
+        node = Gossiper(host, self._around, signer, log, on_record, report, self._keeping_of(number))
         self._up[number] = node
         self._numbers[host.get_id().to_base58()] = number
         await self._nursery.start(node.live)

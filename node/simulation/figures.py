@@ -28,6 +28,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "missed": Figure("records that nodes lack at the end, over all that had been up for a while"),
     "unheard": Figure("records of nodes that are down at the end, and of which no other has them"),
     "kept_share": Figure("of all records, those on the shelves of a node: mean"),
+    "forgotten": Figure("old records that nodes keep in short, over all nodes"),
     "p50_seconds": Figure("from publication to a node: median", "s"),
     "p99_seconds": Figure("from publication to a node: 99 of 100 are faster", "s"),
     "hops_mean": Figure("hops that a record took to a node: mean"),

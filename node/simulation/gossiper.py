@@ -12,13 +12,12 @@ from libp2p.peer.id import ID
 
 from gossip import upstream
 from gossip.admission import BROKEN_PROTOCOL, OTHER_SWARM
-from gossip.events import Event, PresenceArrived, RecordArrived, Trouble
+from gossip.events import Event, PresenceArrived, RecordArrived, SyncFinished, Trouble
 from gossip.flood import Flood
 from gossip.guard import Guard
 from gossip.host import Connections
 from gossip.identity import Identity
 from gossip.intake import Intake
-from gossip.layout import Layout
 from gossip.log import Log
 from gossip.mesh import Mesh, open_mesh
 from gossip.metrics import Metrics
@@ -29,8 +28,10 @@ from gossip.schedule import Schedule
 from gossip.supervise import supervise
 from gossip.tuning import HEARTBEAT_SECONDS
 from gossip.twin import Twins
+from node.retention import Retention
 from node.simulation import virtual
 from node.simulation.hosts import MemoryHost, Report
+from node.simulation.keeping import Keeping
 from node.simulation.pulse import Pulse
 from node.simulation.traffic import Traffic
 
@@ -63,7 +64,7 @@ class Gossiper:
         log: Log,
         on_record: Callable[[Record], None],
         report: Report,
-        layout: Layout,
+        keeping: Keeping,
     ) -> None:
         self.host = host
         self.connections = Connections(self._tell, virtual.now_ms, self.allows)
@@ -73,7 +74,18 @@ class Gossiper:
         self._guard = Guard()
         quota = Quota(signer.author)
         self._intake = Intake(
-            log, around.check, virtual.now_ms, self._tell, lambda: 0, around.metrics, quota, layout=layout
+            log,
+            around.check,
+            virtual.now_ms,
+            self._tell,
+            lambda: 0,
+            around.metrics,
+            quota,
+            archive=keeping.archive,
+            layout=keeping.layout,
+        )
+        self._retention = Retention(
+            log, keeping.rule, self._intake.forget, lambda text: None, keeping.keep_days, keeping.layout
         )
         twins = Twins(signer.author, virtual.now_ms, report)
         self.mesh = Mesh(
@@ -117,6 +129,7 @@ class Gossiper:
             )
             nursery.start_soon(supervise, "storing records", self.mesh.store_arrivals, self._report)
             nursery.start_soon(supervise, "sync", schedule.run, self._report)
+            nursery.start_soon(supervise, "forgetting", self._retention.run, self._report)
             task_status.started()
             await trio.sleep_forever()
 
@@ -142,6 +155,8 @@ class Gossiper:
             case PresenceArrived(record):
                 self._around.traffic.presences += 1
                 self._on_record(record)
+            case SyncFinished():
+                self._retention.archived(event.archived)
             case Trouble(what, why):
                 self._report(what, why)
 

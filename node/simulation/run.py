@@ -13,14 +13,16 @@ import trio
 
 from agent.entries import check
 from agent.notebook import Notebook
+from agent.retention import rule
 from agent.shelves import shelf_of, shelves_of
-from gossip.layout import Layout
+from gossip.layout import WHOLE, Layout
 from gossip.log import Log
 from gossip.record import Record
 from node.simulation.carried import GRACE_SECONDS, carried
 from node.simulation.cast import Flooder, Reporter, is_crooked, made_up_records
 from node.simulation.figures import research_figures
 from node.simulation.held import Held, Store
+from node.simulation.keeping import Keeping
 from node.simulation.liars import KINDS, make_liars
 from node.simulation.model import play_model
 from node.simulation.modelled import modelled_world
@@ -37,6 +39,7 @@ from trainer.task import load_task
 
 NUMBERS_APART: Final = 100_000
 LINE_SECONDS: Final = 0.008  # that a node's own line adds each way
+DAY_MS: Final = 24 * 3600 * 1000
 NOBODY: Final = bytes(32)
 IN_MEMORY: Final = Path(":memory:")
 
@@ -96,21 +99,22 @@ def play(
     rng = random.Random(seed)
     world = _world(scenario)
     nodes = _nodes(scenario, world, seed)
-    layouts = [Layout(shelves_of(world.task.fingerprint, node.device_class), shelf_of) for node in nodes]
-    if not scenario.network.sharded:
-        layouts = []
+    keepings = _keepings(scenario, nodes)
     up = _spans(scenario, rng)
     swarm = Swarm(
         world,
         nodes,
         up=up,
         cuts=[Cut(60 * cut.start, 60 * cut.end, _groups(cut.share, len(nodes), rng)) for cut in scenario.cuts],
-        network=_network(scenario, seed, layouts),
+        network=_network(scenario, seed, keepings),
         publish_until=60 * (scenario.minutes - scenario.quiet),
         seed=seed,
         logs=[_log(scenario) for _ in nodes],
     )
-    early = made_up_records(world.task, scenario.history, before_ms=swarm.start_ms)
+    apart_ms = 1000
+    if scenario.history_days is not None:
+        apart_ms = round(scenario.history_days * DAY_MS / max(1, scenario.history))
+    early = made_up_records(world.task, scenario.history, before_ms=swarm.start_ms, apart_ms=apart_ms)
     for log, group in zip(swarm.logs, _groups_of(scenario), strict=True):
         log.append(early if group.joins == 0 else [])
 
@@ -120,7 +124,7 @@ def play(
 
     with read_once():
         swarm.run(scenario.minutes, until=tell)
-    return _outcome(scenario, seed, swarm, up, early, layouts)
+    return _outcome(scenario, seed, swarm, up, early, keepings)
 
 
 def _outcome(
@@ -129,11 +133,14 @@ def _outcome(
     swarm: Swarm,
     up: Sequence[Spans],
     history: Sequence[Record],
-    layouts: Sequence[Layout],
+    keepings: Sequence[Keeping],
 ) -> Outcome:
     honest = [number for number, node in enumerate(swarm.nodes) if not is_crooked(node)]
+    layouts = [keeping.layout for keeping in keepings]
     by_network = carried(swarm, up, frozenset(honest), 60 * scenario.quiet or GRACE_SECONDS, history, layouts)
     figures: dict[str, float] = {**by_network.figures, **_joining(scenario, swarm, up), **_healing(scenario, swarm)}
+    if any(keeping.keep_days < math.inf for keeping in keepings):
+        figures["forgotten"] = sum(sum(1 for _ in log.forgotten()) for log in swarm.logs if isinstance(log, Log))
     series: dict[str, Any] = {"delays": by_network.delays}
     researchers = [node for node in swarm.nodes if not is_crooked(node) and not isinstance(node, Reporter)]
     if researchers:
@@ -211,6 +218,21 @@ def _nodes(scenario: Scenario, world: World, seed: int) -> list[Node]:
     return nodes
 
 
+def _keepings(scenario: Scenario, nodes: Sequence[Node]) -> list[Keeping]:
+    """What each node keeps."""
+    return [
+        Keeping(
+            Layout(shelves_of(node.world.task.fingerprint, node.device_class), shelf_of)
+            if scenario.network.sharded
+            else WHOLE,
+            group.archive,
+            group.keep_days or math.inf,
+            lambda node=node: rule(node.notebook),  # type: ignore[misc]
+        )
+        for node, group in zip(nodes, _groups_of(scenario), strict=True)
+    ]
+
+
 def _seconds(group: Group, index: int) -> float | None:
     """What a trial takes on the index-th node of a group: spread evenly by ratio."""
     if group.trial_seconds is None:
@@ -242,7 +264,7 @@ def _groups(share: float, size: int, rng: random.Random) -> list[frozenset[int]]
     return [cut_off, frozenset(range(size)) - cut_off]
 
 
-def _network(scenario: Scenario, seed: int, layouts: Sequence[Layout]) -> OpenNetwork:
+def _network(scenario: Scenario, seed: int, keepings: Sequence[Keeping]) -> OpenNetwork:
     net = scenario.network
     if net.kind == "ideal":
         return partial(open_ideal, net.latency)
@@ -254,5 +276,4 @@ def _network(scenario: Scenario, seed: int, layouts: Sequence[Layout]) -> OpenNe
     internet = Internet(latency=net.latency, loss=net.loss)
     if net.mbit is not None:
         internet = replace(internet, access=(Access(net.mbit[0] * MEGABIT, net.mbit[1] * MEGABIT, LINE_SECONDS),))
-    opened = partial(open_fabric, internet, seed=seed, check=check)
-    return partial(opened, layout_of=layouts.__getitem__) if layouts else opened
+    return partial(open_fabric, internet, seed=seed, check=check, keeping_of=keepings.__getitem__)

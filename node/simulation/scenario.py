@@ -83,7 +83,8 @@ class Group(_Table):
 
     trial_seconds: what a trial takes on the fastest and the slowest of them, the others spread evenly by ratio; by
     default the world's. noise: deviation that the device adds to a value. every: seconds between two records of a
-    reporter or flooder, on average. joins: minute in which they come up.
+    reporter or flooder, on average. joins: minute in which they come up. archive: they keep everything, and say so;
+    keep_days: when they give up what is old, of others and known to be with an archive, by default never.
     """
 
     count: int = Field(ge=1)
@@ -93,6 +94,8 @@ class Group(_Table):
     noise: float = Field(default=0.0, ge=0)
     every: float | None = Field(default=None, gt=0)
     joins: float = Field(default=0.0, ge=0)
+    archive: bool = False
+    keep_days: float | None = Field(default=None, gt=0)
 
 
 class Cut(_Table):
@@ -125,7 +128,8 @@ class Net(_Table):
 
 class Scenario(_Table):
     """A scenario. text: what it shows, and what in it is modelled; start: minutes over which nodes come up; history:
-    records that all have at the start but those who join later; quiet: minutes at the end in which nobody publishes.
+    records that all have at the start but those who join later, history_days: over which they were made, by default one
+    a second; quiet: minutes at the end in which nobody publishes.
     """
 
     title: str
@@ -137,6 +141,7 @@ class Scenario(_Table):
     world: str = "surface"
     trial_seconds: float | None = Field(default=None, gt=0)
     history: int = Field(default=0, ge=0)
+    history_days: float | None = Field(default=None, gt=0)
     nodes: tuple[Group, ...] = Field(min_length=1)
     network: Net = Field(default_factory=Net)
     cuts: tuple[Cut, ...] = ()
@@ -157,6 +162,8 @@ class Scenario(_Table):
             raise ValueError("strangers dial an entrance: a network of that kind, and no other, has them")
         if self.network.sharded and (self.network.kind != "router" or self.history):
             raise ValueError("shelves are on the router's network only, and without a history")
+        if self.network.kind != "router" and any(group.archive or group.keep_days for group in self.nodes):
+            raise ValueError("archives and forgetting are on the router's network only")
         if self.quiet >= self.minutes:
             raise ValueError("nobody ever publishes: quiet must be less than minutes")
         return self

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from agent.retention import rule
 from gossip.clock import now_ms
 from gossip.events import SyncFinished
 from gossip.identity import new_identity
@@ -36,7 +37,7 @@ async def forgetting(state: State, laptop: Node, keep_days: float = 30) -> list[
         told.append(text)
         done.set()
 
-    retention = Retention(state, laptop.network.forget, note, keep_days)
+    retention = Retention(state.log, lambda: rule(state.notebook), laptop.network.forget, note, keep_days)
     for event in laptop.heard:
         if isinstance(event, SyncFinished):
             retention.archived(event.archived)

@@ -76,6 +76,7 @@ def test_a_property_that_fails_is_shown_with_its_figure_and_the_exit_status_is_1
         ("count = 3", 'count = 3, kind = "saint"', "there is no kind of node 'saint'; there are honest"),
         ("minutes = 2", "minutes = 2\ncuts = [{ start = 2, end = 9 }]", "a cut from 2 to 9 does not lie within 2"),
         ("minutes = 2", "minutes = 2\nnetwork = { sharded = true }", "shelves are on the router's network only"),
+        ("count = 3", "count = 3, keep_days = 9", "archives and forgetting are on the router's network only"),
         ("minutes = 2", "minutes =", "this is not TOML"),
     ],
 )
