@@ -49,7 +49,7 @@ def test_false_keeps_are_rare(swarm: Swarm) -> None:
 def test_nothing_false_is_confirmed(swarm: Swarm) -> None:
     by_id = {e.record_id: e for e in experiments(swarm)}
     confirmed = [d for d in swarm.nodes[0].notebook.discoveries() if d.status == "confirmed"]
-    assert len(confirmed) >= 4
+    assert len(confirmed) >= 2
     assert all(true_effect(swarm, by_id[d.record_id]) > 0 for d in confirmed)
 
 
