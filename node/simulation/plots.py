@@ -58,9 +58,9 @@ def _delays(axes: "Axes", delays: Any, outcome: Outcome) -> None:
 
 
 def _adoption(axes: "Axes", curves: Any, outcome: Outcome) -> None:
-    end = max(max(curve["reached"], default=0.0) for curve in curves) or 1.0
+    end = max(curve["watched"] for curve in curves)
     for index, curve in enumerate(curves):
-        steps = [*curve["reached"], end * 1.03]
+        steps = [*curve["reached"], curve["watched"]]
         shares = [100 * (n + 1) / curve["nodes"] for n in range(len(curve["reached"]))]
         # the largest is drawn in colour, the others show how much it varies
         style: dict[str, Any] = {"color": "#9aa4ae", "lw": 0.9}
@@ -72,7 +72,7 @@ def _adoption(axes: "Axes", curves: Any, outcome: Outcome) -> None:
     axes.set_xlabel("minutes from the discovery's record")
     axes.set_ylabel("% of nodes that hold it, or what is as good")
     axes.set_ylim(0, 103)
-    axes.set_xlim(0, end * 1.03)
+    axes.set_xlim(0, end)
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.18), ncols=2, frameon=False)
 
 

@@ -24,13 +24,14 @@ HALF: Final = 0.5
 @dataclass(frozen=True)
 class Curve:
     """One discovery. gain: in deviations of a trial; reached: minutes after its record, for each node that it reached,
-    ascending; nodes: how many there are.
+    ascending; nodes: how many there are; watched: minutes from its record to the end of the run.
     """
 
     change: str
     gain: float
     reached: tuple[float, ...]
     nodes: int
+    watched: float
 
     @property
     def share(self) -> float:
@@ -76,7 +77,8 @@ def spread_of(world: World, book: Notebook, authors: Sequence[bytes], start_ms: 
         moments = [when_reached(world, bests[author], found) for author in authors]
         minutes = sorted((moment - found.time_ms) / 60_000 for moment in moments if moment is not None)
         words = ", ".join(f"{knob}={value}" for knob, value in found.new_values.items())
-        curves.append(Curve(words, gains[found.record_id], tuple(minutes), len(authors)))
+        watched = (end_ms - found.time_ms) / 60_000
+        curves.append(Curve(words, gains[found.record_id], tuple(minutes), len(authors), watched))
     return Spread(curves)
 
 
