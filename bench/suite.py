@@ -32,7 +32,7 @@ BENCHES: Final[Sequence[Bench]] = (
     Bench("code", quick="3"),
     Bench("retention", quick="2000"),
     Bench("sync", quick="5000 1", minutes=15),
-    Bench("join", "5", quick="1"),
+    Bench("join", "5", quick="1", minutes=10),
     Bench("idle", "30", quick="5"),
     Bench("gossip", "10 --seconds 15", quick="10 --seconds 5 --only arnode", minutes=10),
     Bench("model", "100 1000 --alone 10000", quick="30 --alone 300", minutes=15),
