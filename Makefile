@@ -7,7 +7,7 @@
 # make docs    write docs/cli.md from the commands, and build the pages into build/site, links checked
 # make simulate  run the scenarios of configs/simulations in full, and write docs/scaling.md's section and its plots
 #              (a coffee break for each; make simulate ARGS="night liars" for some)
-# make bench   measure the figures of docs/benchmarks.md and compare them with bench/baseline.json (forty minutes;
+# make bench   measure the figures of docs/benchmarks.md and compare them with bench/baseline.json (an hour at most;
 #              make bench ARGS="records sync" for some, ARGS=--all for the long ones too, ARGS=--save-baseline to keep)
 
 PYTHON ?= python3
