@@ -114,6 +114,7 @@ def test_a_change_of_many_knobs_leaves_room_for_the_picture_of_its_spread() -> N
         "gain": 9.0,
         "reached": (0.0, 3.0),
         "nodes": 4,
+        "watched": 5.0,
     }
     outcome = Outcome(load_scenario("adoption-24"), 1, "digest", {}, {"adoption": [curve, curve]})
     assert b"KNOB_0" in plots_of(outcome)["adoption"]
