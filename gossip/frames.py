@@ -1,5 +1,6 @@
 """Length-prefixed msgpack frames over a libp2p stream, bounded in bytes and time."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol
@@ -17,6 +18,7 @@ from gossip.upstream import reset
 
 MAX_FRAME: Final = 512 * 1024
 FRAME_SECONDS: Final = 20.0
+SLACK_SECONDS: Final = 1.0  # more at most: moving a deadline costs more than most frames
 HEADER_BYTES: Final = 4
 
 
@@ -41,7 +43,7 @@ class ByteStream(Protocol):
 
 
 class Frames:
-    """One side of a conversation. At most `budget` bytes in each direction and FRAME_SECONDS for each frame.
+    """One side of a conversation. At most `budget` bytes in each direction; `in_time` bounds its time.
 
     sent, received: bytes of frames so far.
     """
@@ -53,6 +55,34 @@ class Frames:
         self.sent = 0
         self.received = 0
         self._ahead: trio.MemoryReceiveChannel[list[Any] | ConversationError] | None = None
+        self._limit = trio.CancelScope()
+        self._end = math.inf
+
+    @contextmanager
+    def in_time(self, seconds: float) -> Iterator[None]:
+        """Bound what is done inside to `seconds` and each wait for the peer to FRAME_SECONDS. Raises PeerGone.
+
+        What this side does itself while it reads ahead may take as long as it takes.
+        """
+        self._end = trio.current_time() + seconds
+        with self._limit:
+            self._expect()
+            yield
+        if self._limit.cancelled_caught:
+            if self._limit.deadline < self._end:
+                raise PeerGone(f"nothing came or went for {FRAME_SECONDS:.0f} s")
+            raise PeerGone(f"not done after {seconds:.0f} s")
+
+    def _expect(self) -> None:
+        """The peer's turn."""
+        least = trio.current_time() + FRAME_SECONDS
+        if not least <= self._limit.deadline <= least + SLACK_SECONDS:
+            self._limit.deadline = min(self._end, least + SLACK_SECONDS)
+
+    def _go_on(self) -> None:
+        """This side's turn; while it reads ahead that may mean much work."""
+        if self._ahead is not None:
+            self._limit.deadline = self._end
 
     async def send(self, *message: Any) -> None:
         """Send one frame: a msgpack array. Raises PeerGone, ConversationError when the budget is spent."""
@@ -62,15 +92,21 @@ class Frames:
         self.sent += HEADER_BYTES + len(body)
         if self.sent > self._budget:
             raise ConversationError("the byte budget of this conversation is spent")
-        with _in_time("did not take a frame"):
+        self._expect()
+        try:
             await self._stream.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
+        except (BaseLibp2pError, trio.TooSlowError) as error:
+            raise _ended(error) from error
+        finally:
+            self._go_on()
 
     async def receive(self) -> list[Any]:
         """The next frame, a non-empty array. Raises PeerGone at the end of the stream, PeerBroke for garbage."""
-        with _in_time("sent nothing"):
-            if self._ahead is None:
-                return await self._next()
-            frame = await self._ahead.receive()
+        self._expect()
+        if self._ahead is None:
+            return await self._next()
+        frame = await self._ahead.receive()
+        self._go_on()
         if isinstance(frame, ConversationError):
             raise frame
         return frame
@@ -87,8 +123,6 @@ class Frames:
             while True:
                 try:
                     await put.send(await self._next())
-                except BaseLibp2pError as error:
-                    return await put.send(PeerGone(f"the stream ended ({type(error).__name__})"))
                 except ConversationError as error:
                     return await put.send(error)
 
@@ -120,7 +154,10 @@ class Frames:
 
     async def _exactly(self, count: int) -> bytes:
         while len(self._held) < count:
-            chunk = await self._stream.read(64 * 1024)
+            try:
+                chunk = await self._stream.read(64 * 1024)
+            except (BaseLibp2pError, trio.TooSlowError) as error:
+                raise _ended(error) from error
             if not chunk:
                 raise PeerGone("the stream ended")
             self._held += chunk
@@ -129,15 +166,8 @@ class Frames:
         return taken
 
 
-@contextmanager
-def _in_time(failure: str) -> Iterator[None]:
-    try:
-        with trio.move_on_after(FRAME_SECONDS) as scope:
-            yield
-    except (BaseLibp2pError, trio.TooSlowError) as error:
-        raise PeerGone(f"the stream ended ({type(error).__name__})") from error
-    if scope.cancelled_caught:
-        raise PeerGone(f"{failure} for {FRAME_SECONDS:.0f} s")
+def _ended(error: Exception) -> PeerGone:
+    return PeerGone(f"the stream ended ({type(error).__name__})")
 
 
 @asynccontextmanager
@@ -146,20 +176,21 @@ async def conversation(stream: INetStream, *, budget: int, seconds: float) -> As
 
     Raises ConversationError subclasses only, besides what the body raises itself.
     """
+    frames = Frames(stream, budget=budget)
     try:
-        with trio.fail_after(seconds):
-            yield Frames(stream, budget=budget)
+        with frames.in_time(seconds):
+            yield frames
             await _close(stream)
-    except BaseException as error:
+    except BaseException:
         await reset(stream)
-        if isinstance(error, trio.TooSlowError):
-            raise PeerGone(f"not done after {seconds:.0f} s") from error
         raise
 
 
 async def _close(stream: INetStream) -> None:
-    with _in_time("did not let the stream close"):
+    try:
         await stream.close()
+    except (BaseLibp2pError, trio.TooSlowError) as error:
+        raise _ended(error) from error
 
 
 @asynccontextmanager

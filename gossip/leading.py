@@ -92,7 +92,8 @@ class Leader:
         except BaseExceptionGroup as group:
             raise alone(group.exceptions[0])  # noqa: B904 - one reason is enough, without its wrapping
         finally:
-            await self._store()
+            with trio.CancelScope(shield=True):
+                await self._store()
         if broken is not None:
             raise broken
 

@@ -85,9 +85,13 @@ class Router(GossipSub):
 
     def has_to_speak(self) -> bool:
         """Whether the next heartbeat may have something to say."""
-        if not all(map(WHOLE.__contains__, map(len, self.mesh.values()))):
+        if not self.is_whole():
             return True
         return self.beats % ANNOUNCE_EVERY == 0 and any(self.mcache.history[:ANNOUNCE_EVERY])
+
+    def is_whole(self) -> bool:
+        """Whether the mesh has neither too few nor too many peers, in every topic."""
+        return all(map(WHOLE.__contains__, map(len, self.mesh.values())))
 
     def grow_older(self) -> None:
         """The part of a heartbeat that says nothing."""

@@ -3,7 +3,7 @@
 - With every new peer, led by the node that dialled; and again a little later, since libp2p drops what is published
   between the first exchange and the peer's subscription. The other node leads later still: of two that dialled each
   other at once, each may take the other for the one who dialled.
-- With a random peer every PERIOD_SECONDS, for what gossip has lost.
+- With a random peer every PERIOD_SECONDS, for what gossip has lost; every other time it is enough that a peer came.
 - After an exchange that brought something new, with all other peers: it may be new to them too.
 """
 
@@ -72,6 +72,7 @@ class Schedule:
         self._following: set[ID] = set()
         self._other_version: set[ID] = set()
         self._visits: Buckets[ID] = Buckets(VISITS)
+        self._visited = False
         self._ripples = Bucket(RIPPLES)
         self._changed = trio.Event()
         host.set_stream_handler(TProtocol(sync.PROTOCOL), self._follow)
@@ -131,7 +132,10 @@ class Schedule:
 
     async def _meet_now_and_then(self) -> None:
         while True:
+            self._visited = False
             await trio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
+            if self._visited:  # but a peer that comes all the time does not keep this node from asking others
+                await trio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
             if self._connections.peers:
                 self.want(random.choice(list(self._connections.peers)))
 
@@ -180,6 +184,7 @@ class Schedule:
             async with conversation(stream, budget=sync.SESSION_BYTES, seconds=sync.SESSION_SECONDS) as frames:
                 exchanged = await sync.follow(frames, self._intake, self._swarm, peer.to_base58(), busy=busy)
             self._metrics.sync_ended("follower", "done")
+            self._visited = True
             self._give_up(peer, began)
             self._finished(peer, exchanged)
         except ConversationError as error:

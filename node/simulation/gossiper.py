@@ -3,12 +3,14 @@
 Left out are what the simulation models itself (dialling, pings, addresses) and what watches the disk.
 """
 
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import trio
 from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
 
 from gossip import upstream
 from gossip.admission import BROKEN_PROTOCOL, OTHER_SWARM
@@ -172,29 +174,71 @@ class Gossiper:
 
 
 class _Router(Router):
-    """The router with its heartbeat called, where a task of its own would wake up each second in each node."""
+    """The router with its heartbeat called, where a task of its own would wake up each second in each node.
+
+    While the mesh is whole and no message is young it is not called either: only what the methods below are told of can
+    change that. What the heartbeats in between would have done is then caught up.
+    """
 
     def __init__(self, pulse: Pulse) -> None:
         super().__init__(HEARTBEAT_SECONDS)
         self._pulse = pulse
         self._running = False
+        self._beating = False
+        self._last = 0.0
 
     async def heartbeat(self) -> None:
         self._running = True
-        first = trio.current_time() + self.heartbeat_initial_delay
-        self._pulse.add(first, self._beat)
+        self._last = trio.current_time() + self.heartbeat_initial_delay - 1
+        self._stir()
         try:
             await trio.sleep_forever()
         finally:
             self._running = False
 
-    def _beat(self) -> bool:
-        if self._running:
-            if self.has_to_speak():
-                _finish(self.beat())
-            else:
+    def _stir(self) -> None:
+        if self._running and not self._beating:
+            self._beating = True
+            missed = max(0, math.ceil(trio.current_time() - self._last) - 1)
+            for _ in range(missed):
                 self.grow_older()
-        return self._running
+            self._last += missed
+            self._pulse.add(self._last + 1, self._beat)
+
+    def _beat(self) -> bool:
+        if not self._running:
+            return False
+        self._last += 1
+        if self.has_to_speak():
+            _finish(self.beat())
+        else:
+            self.grow_older()
+        self._beating = bool(self.mcache.msgs) or not self.is_whole()
+        return self._beating
+
+    async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
+        await super().handle_rpc(rpc, sender_peer_id)
+        self._stir()
+
+    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
+        await super().publish(msg_forwarder, pubsub_msg)
+        self._stir()
+
+    async def join(self, topic: str) -> None:
+        await super().join(topic)
+        self._stir()
+
+    async def leave(self, topic: str) -> None:
+        await super().leave(topic)
+        self._stir()
+
+    async def on_peer_subscribed(self, peer_id: ID, topic: str) -> None:
+        await super().on_peer_subscribed(peer_id, topic)
+        self._stir()
+
+    def remove_peer(self, peer_id: ID) -> None:
+        super().remove_peer(peer_id)
+        self._stir()
 
 
 def _finish(coroutine: Coroutine[Any, Any, None]) -> None:

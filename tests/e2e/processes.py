@@ -64,12 +64,18 @@ class Node:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"not seen within {seconds} s; the last events were {self.seen[-5:]}") from None
-            assert line is not None, f"the process ended with {self.process.wait()}; last events {self.seen[-5:]}"
+                raise AssertionError(f"not seen within {seconds} s; {self._story()}") from None
+            assert line is not None, f"the process ended with {self.process.wait()}; {self._story()}"
             event = json.loads(line)
             self.seen.append(event)
             if wanted(event):
                 return event
+
+    def _story(self) -> str:
+        """What was seen, in short, and the last events in full."""
+        keys = ("event", "verdict", "replicates", "reason", "what", "why")
+        own = [[event[key] for key in keys if event.get(key)] for event in self.seen if event.get("own")]
+        return f"its own events, in short: {own[-60:]}; the last of all: {self.seen[-3:]}"
 
     def wait_for_all(self, ids: Sequence[str], seconds: float = 60) -> None:
         """Wait until records of all these ids were seen, in whatever order they came."""

@@ -268,7 +268,9 @@ async def lead_against(near: Side, liar: Callable[[Frames], Awaitable[None]]) ->
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_quietly, liar, theirs)
         try:
-            await sync.lead(Frames(ours, budget=BUDGET), near.intake, "s", "liar")
+            frames = Frames(ours, budget=BUDGET)
+            with frames.in_time(sync.SESSION_SECONDS):
+                await sync.lead(frames, near.intake, "s", "liar")
         except ConversationError as error:
             return error
         finally:
@@ -282,7 +284,9 @@ async def follow_against(near: Side, liar: Callable[[Frames], Awaitable[None]]) 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_quietly, liar, theirs)
         try:
-            await sync.follow(Frames(ours, budget=BUDGET), near.intake, "s", "liar", busy=False)
+            frames = Frames(ours, budget=BUDGET)
+            with frames.in_time(sync.SESSION_SECONDS):
+                await sync.follow(frames, near.intake, "s", "liar", busy=False)
         except ConversationError as error:
             return error
         finally:
@@ -476,8 +480,9 @@ async def test_a_frame_that_trickles_is_left(autojump_clock: MockClock) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trickle)
-        with pytest.raises(PeerGone):
-            await Frames(ours, budget=BUDGET).receive()
+        frames = Frames(ours, budget=BUDGET)
+        with pytest.raises(PeerGone, match="nothing came"), frames.in_time(sync.SESSION_SECONDS):
+            await frames.receive()
         nursery.cancel_scope.cancel()
 
 

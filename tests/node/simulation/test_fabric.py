@@ -4,12 +4,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
 import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
 
+from gossip.frames import open_conversation
+from gossip.host import peer_id_of
+from gossip.intake import Intake
+from gossip.log import Log
 from gossip.record import BadField, Record, pack_body, sign
+from gossip.router import DEGREE_LOW, Router
+from gossip.schedule import PERIOD_SECONDS
+from gossip.sync import PROTOCOL, lead
 from node.simulation import virtual
 from node.simulation.fabric import Fabric, open_fabric
+from node.simulation.gossiper import SWARM, Gossiper
 from node.simulation.links import INTERNET, MEGABIT, Access, Internet
 from tests.node.simulation.swarms import TASK, Node
 
@@ -220,4 +232,50 @@ def test_of_two_nodes_that_meet_the_one_who_dialled_leads_twice_and_the_other_ne
         ended = [read("arnode_syncs_total", {"role": role, "outcome": "done"}) for role in ("leader", "follower")]
         assert ended == [2, 2]
 
+    simulate(2, play, internet=Internet(loss=0))
+
+
+def test_after_an_hour_of_silence_a_mesh_that_lost_its_peers_is_whole_again_at_once() -> None:
+    async def play(network: Fabric, nodes: list[Node]) -> None:
+        await trio.sleep(3600)
+        member = nodes[0].member
+        assert isinstance(member, Gossiper)
+        assert member.mesh.flood is not None
+        router = member.mesh.flood.router
+        assert isinstance(router, Router)
+        gone = [node for node in nodes if peer_id_of(node.signer.author) in member.mesh.members()]
+        assert len(gone) >= DEGREE_LOW
+        for node in gone:
+            await node.down()
+        await until(router.is_whole, 3)
+        await nodes[0].say("here")  # a heartbeat follows, and those that nobody needed are caught up
+        await trio.sleep(1)
+        assert router.beats == pytest.approx(trio.current_time(), abs=2)
+
+    simulate(12, play, internet=Internet(loss=0))
+
+
+def test_who_is_visited_all_the_time_still_asks_others_every_other_time() -> None:
+    """As a peer that visited would otherwise decide what is told to this node."""
+
+    async def play(network: Fabric, nodes: list[Node]) -> None:
+        host, visitor = [node.member.host for node in nodes if isinstance(node.member, Gossiper)]
+        follow, led = visitor.handlers[PROTOCOL], []
+
+        async def count(stream: INetStream) -> None:
+            led.append(trio.current_time())
+            await follow(stream)
+
+        intake = Intake(visited_log, lambda record: None, virtual.now_ms, lambda event: None, lambda: 0)
+        await trio.sleep(PERIOD_SECONDS)
+        visitor.set_stream_handler(TProtocol(PROTOCOL), count)
+        for _ in range(360):
+            async with open_conversation(
+                visitor, host.get_id(), TProtocol(PROTOCOL), budget=1 << 20, seconds=10
+            ) as frames:
+                await lead(frames, intake, SWARM, "visited")
+            await trio.sleep(10)
+        assert 3600 / PERIOD_SECONDS / 2.5 <= len(led) <= 3600 / PERIOD_SECONDS / 1.5
+
+    visited_log = Log(Path(":memory:"))
     simulate(2, play, internet=Internet(loss=0))
