@@ -28,6 +28,7 @@ PRESENCE_BYTES: Final = 286  # a claim of one knob, an alias, an activity in wor
 DIFFERENCE_BYTES: Final = 562  # bench.sync: 56.2 kB for 100 differences among 100,000
 HELLO_BYTES: Final = 300  # a history exchange that finds nothing: two hellos and two fingerprints
 
+LEADS_SECONDS: Final = 1.5 * PERIOD_SECONDS  # gossip.schedule: a visit takes the place of every other one of one's own
 KEPT_DAYS: Final = 30.0  # node.config: `keep_days`
 KEPT: Final = 0.48  # bench.retention: part of older history that stays, 66 of 137 MB
 
@@ -131,8 +132,8 @@ def gossip_bytes(records: float, presences: float) -> float:
 
 
 def sync_bytes(records: float) -> float:
-    """Sent a second in history exchanges: one led and one followed in PERIOD_SECONDS, which find what is on its way."""
-    return 2 * (HELLO_BYTES + records * SPREAD_SECONDS * DIFFERENCE_BYTES) / 2 / PERIOD_SECONDS
+    """Sent a second in history exchanges: one led and one followed in LEADS_SECONDS, which find what is on its way."""
+    return 2 * (HELLO_BYTES + records * SPREAD_SECONDS * DIFFERENCE_BYTES) / 2 / LEADS_SECONDS
 
 
 def year(swarm: Swarm) -> float:

@@ -6,8 +6,9 @@ Both nodes are processes of their own, with real logs and the real check of bodi
 RECORDS in common and 50 each that the other lacks, scattered over all times. The new node starts with nothing.
 Processor time is of each process from the connection to the end of the exchange. Then what each step costs that a
 record goes through, so that the speed on more or fewer cores can be told: giving, reading and storing, and checking go
-on at the same time. Then as many bytes through the same transport without any records, to tell what the transport
-costs. Last, what the set of items costs at 1,000,000.
+on at the same time. And a new node whose checking processes say yes unread, to see what two cores carry besides: what
+more cores for the checks would show. Then as many bytes through the same transport without any records, to tell what
+the transport costs. Last, what the set of items costs at 1,000,000.
 """
 
 import json
@@ -34,7 +35,7 @@ from multiaddr import Multiaddr
 from agent.entries import check
 from bench.figures import figure, machine
 from bench.records import typical_results
-from gossip import frames, negentropy, upstream
+from gossip import checkers, frames, negentropy, upstream
 from gossip.batches import BATCH_BYTES, BATCH_RECORDS
 from gossip.door import Door
 from gossip.events import PeerConnected, SyncFinished
@@ -52,6 +53,8 @@ MONTH_MS: Final = 30 * 24 * 3600 * 1000
 START_MS: Final = 1_700_000_000_000
 MEGABYTE: Final = 1_000_000
 PIECE_BYTES: Final = 64 * 1024
+APPROVING: Final = "ARNODE_BENCH_APPROVING"
+"""Environment variable of a node: its checking processes say yes unread."""
 BYTES_PROTOCOL: Final = TProtocol("/bench/bytes")
 
 
@@ -76,6 +79,8 @@ class Counted(Frames):
 async def run_node(folder: Path, until: int, bootstrap: list[str]) -> None:
     """Run a node; print its address, then one line when its log holds `until` records after an exchange."""
     vars(frames)["Frames"] = Counted
+    if os.environ.get(APPROVING):
+        vars(checkers)["COMMAND"] = (sys.executable, "-P", "-m", "bench.approve")
     with Log(folder / "log.sqlite") as log:
         before, size_before = log.count(), _bytes_in(log)
         options: dict[str, Any] = {"swarm": "bench", "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": bootstrap}
@@ -97,10 +102,10 @@ async def run_node(folder: Path, until: int, bootstrap: list[str]) -> None:
                 "record_bytes": _bytes_in(log) - size_before,
                 "memory": _peak_bytes() - idle,
             }
-            checkers = psutil.Process().children()  # they stay a while when nothing comes any more
-            told["checkers"] = len(checkers)
-            told["checkers_cpu"] = sum(sum(checker.cpu_times()[:2]) for checker in checkers)
-            told["memory"] += sum(checker.memory_full_info().uss for checker in checkers)
+            helpers = psutil.Process().children()  # they stay a while when nothing comes any more
+            told["checkers"] = len(helpers)
+            told["checkers_cpu"] = sum(sum(helper.cpu_times()[:2]) for helper in helpers)
+            told["memory"] += sum(helper.memory_full_info().uss for helper in helpers)
             print(json.dumps(told), flush=True)
             sys.stdin.readline()
 
@@ -194,11 +199,11 @@ def copy_log(source: Path, folder: Path, more: int) -> None:
         log.append(make_records(more, new_identity()))
 
 
-def exchange(old: Path, young: Path, until: int) -> tuple[dict[str, float], dict[str, float]]:
+def exchange(old: Path, young: Path, until: int, **young_env: str) -> tuple[dict[str, float], dict[str, float]]:
     """Let the node of `young` dial that of `old`; what each told."""
     with start(old, until) as first:
         address = line_of(first)
-        with start(young, until, address) as second:
+        with start(young, until, address, **young_env) as second:
             line_of(second)
             told = json.loads(line_of(second)), json.loads(line_of(first))
             for process in (second, first):
@@ -206,9 +211,9 @@ def exchange(old: Path, young: Path, until: int) -> tuple[dict[str, float], dict
     return told
 
 
-def start(folder: Path, until: int, *bootstrap: str) -> "subprocess.Popen[str]":
+def start(folder: Path, until: int, *bootstrap: str, **env: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "bench.sync", "--node", str(folder), str(until), *bootstrap]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | env)
 
 
 def line_of(process: "subprocess.Popen[str]") -> str:
@@ -217,6 +222,21 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     if not line:
         raise SystemExit("a node ended before its exchange did")
     return line
+
+
+def measure_unchecked(base: Path, count: int, runs: int) -> None:
+    """A new node to whose speed the checks do not matter, as if they had cores of their own."""
+    young, old = [], []
+    for run in range(runs):
+        (base / f"believing{run}").mkdir()
+        told = exchange(base / "all", base / f"believing{run}", count, **{APPROVING: "1"})
+        young.append(told[0])
+        old.append(told[1])
+    speeds = [one["record_bytes"] / MEGABYTE / one["seconds"] for one in young]
+    print(figure("new node, if checks took no time: speed", "MB/s", speeds))
+    print(figure("… of the new node's own process", "s of CPU", [one["cpu"] for one in young]))
+    busy = [(a["cpu"] + a["checkers_cpu"] + b["cpu"]) / a["seconds"] for a, b in zip(young, old, strict=True)]
+    print(figure("… cores in use, of all of them together", "", busy, better="neither"))
 
 
 def measure_steps(whole: Path, folder: Path, count: int = TOGETHER) -> None:
@@ -324,6 +344,7 @@ def main() -> None:
                 [one["memory"] / MEGABYTE for one in young],
             )
         )
+        measure_unchecked(base, count, runs)
         measure_steps(base / "all", base / "steps")
     print(figure("the transport alone", "MB/s", [measure_transport(count * RECORD_BYTES) for _ in range(runs)]))
     measure_items(1_000_000)

@@ -27,7 +27,7 @@ LEAST_BYTES_PER_SECOND: Final = 2000
 LEAVE_AFTER_SECONDS: Final = 450.0
 LEAVE_AFTER_BYTES: Final = 384 * 1024 * 1024
 AT_ONCE: Final = 4  # batches that came and are not checked yet
-TOGETHER: Final = 1000  # records are stored at once: they share pages of the indexes, and the wait for the disk
+TOGETHER: Final = 2000  # records are stored at once: they share pages of the indexes, and the wait for the disk
 TOGETHER_SECONDS: Final = 0.5  # that none waits longer for others while some come
 ENOUGH_FOUND: Final = 4096
 

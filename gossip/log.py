@@ -22,10 +22,20 @@ from gossip.shelves import Shelves
 
 IDS_AT_ONCE: Final = 500
 RAWS_AT_ONCE: Final = 32
-INSERT: Final = (
-    "INSERT OR IGNORE INTO records (id, time_ms, kind, task, author, raw)"
-    " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE id = ?1)"
-)
+ROWS_AT_ONCE: Final = (256, 32, 4, 1)
+"""Rows of one INSERT. SQLite then works through all of them without Python's lock, which the node's other threads need;
+sizes are few, so that each is compiled once."""
+
+
+def _insert(rows: int) -> str:
+    return (
+        "INSERT OR IGNORE INTO records (id, time_ms, kind, task, author, raw)"
+        f" SELECT * FROM (VALUES {','.join(['(?,?,?,?,?,?)'] * rows)})"
+        " WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE forgotten.id = column1) RETURNING id"
+    )
+
+
+INSERTS: Final = {rows: _insert(rows) for rows in ROWS_AT_ONCE}
 
 
 class Log:
@@ -55,10 +65,13 @@ class Log:
             try:
                 with self.file.connection as connection:  # rolls back what does not end well
                     connection.execute("BEGIN IMMEDIATE")
-                    for record in records:
-                        row = (record.id, record.time_ms, record.kind, record.task, record.author, record.raw)
-                        if connection.execute(INSERT, row).rowcount:
-                            new.append(record)
+                    for part in _parts(records):
+                        values = [value for record in part for value in _row(record)]
+                        added = {record_id for (record_id,) in connection.execute(INSERTS[len(part)], values)}
+                        for record in part:
+                            if record.id in added:
+                                added.remove(record.id)  # the first, if it was given twice
+                                new.append(record)
             except sqlite3.Error as error:
                 raise self.file.named("write to", error) from error
             self.shelves.note(new)
@@ -241,7 +254,7 @@ class Log:
 
     def close(self) -> None:
         """Close the file; every record was already on disk."""
-        self.file.connection.close()
+        self.file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -250,3 +263,16 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _row(record: Record) -> tuple[bytes, int, str, bytes, bytes, bytes]:
+    return record.id, record.time_ms, record.kind, record.task, record.author, record.raw
+
+
+def _parts(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records in parts of ROWS_AT_ONCE."""
+    start = 0
+    for size in ROWS_AT_ONCE:
+        while len(records) - start >= size:
+            yield records[start : start + size]
+            start += size

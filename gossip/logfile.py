@@ -15,9 +15,10 @@ from gossip import forgotten
 from gossip.database import WAIT_SECONDS, failure_of, words_for
 from gossip.record import Record, RecordError, parse
 
+IN_MEMORY: Final = ":memory:"
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 8192  # of a new file: of SQLite's own 4096, two records leave a quarter empty
-CACHE_BYTES: Final = 4 << 20  # of the indexes, which many records touch all over
+CACHE_BYTES: Final = 12 << 20  # the indexes of 100,000 records, which many records touch all over
 CHECKPOINT_BYTES: Final = 16 << 20  # pages of the indexes that many records touch are copied back once for all
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS records (
@@ -51,6 +52,8 @@ class LogDamaged(LogError):
 class LogFile:
     """An open file of records. connection: to be used with `lock` held; it begins no transaction by itself.
 
+    What `rows` asks goes through a connection of its own, so that it does not wait for a batch that is being written.
+
     Raises LogDamaged when `path` is not a log, LogBlocked when it cannot be used now, LogError when a newer arnode
     wrote it. A file that is opened for writing is looked through first.
     """
@@ -61,16 +64,28 @@ class LogFile:
         if read_only and not path.exists():
             raise LogError(f"there is no log at {path}: has a node run with this --home?")
         try:
-            self.connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            self.connection = self._connect()
         except sqlite3.Error as error:
             raise LogBlocked(f"cannot open {path}: {words_for(error)}") from error
+        self._reader, self._reading = self.connection, self.lock
         try:
             self._open(read_only)
+            if not read_only and str(path) != IN_MEMORY:
+                self._reader, self._reading = self._connect(), threading.Lock()
+                self._reader.execute("PRAGMA query_only = 1")
         except BaseException as error:
-            self.connection.close()
+            self.close()
             if isinstance(error, sqlite3.Error):
                 raise self.named("open", error) from error
             raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+        self.connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
 
     def _open(self, read_only: bool) -> None:
         execute = self.connection.execute
@@ -120,9 +135,9 @@ class LogFile:
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows that a query finds. Raises LogBlocked, LogDamaged."""
-        with self.lock:
+        with self._reading:
             try:
-                return self.connection.execute(query, values).fetchall()
+                return self._reader.execute(query, values).fetchall()
             except sqlite3.Error as error:
                 raise self.named("read", error) from error
 
