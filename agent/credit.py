@@ -1,8 +1,8 @@
 """How far a node believes an author: what it found and what it tested, by the tests that can speak to each other.
 
-Two tests speak to each other if they are of the very same change, from the same values to the same values. Where the
-tester's own best recipe stands elsewhere already, it tested another change: most of those fail, whoever found them,
-while of the same ones nearly all of an honest finder's hold and hardly any of a liar's.
+Two tests speak to each other if they are of the very same change, from the same values to the same values, and of knobs
+in the same program. Where the tester's own best recipe stands elsewhere already, it tested another change: most of
+those fail, whoever found them, while of the same ones nearly all of an honest finder's hold and hardly any of a liar's.
 
 - This node tested the change: whoever says what it saw has held once, in what they find or in what they test; whoever
   says the contrary failed FAILURE times, since a false word costs everybody tests, and a true one may be luck. Less

@@ -20,13 +20,16 @@ Status = Literal["open", "confirmed", "refuted"]
 
 @dataclass(frozen=True)
 class SameChange:
-    """The clear verdicts on a change from one set of old values, each author's one.
+    """The clear verdicts on a change from one set of old values in one program, each author's one.
 
-    old: what stood there before, (knob, value); held: author -> whether it was kept, else it was discarded; finders: of
-    these authors, those who kept it on their own idea; promised: median of the effects that they published, 0 without.
+    old: what stood there before, (knob, value); files: of that program, what is not as in the task, (file, text); empty
+    where the change is an edit itself, which counts wherever it was merged. held: author -> whether it was kept, else
+    it was discarded; finders: of these authors, those who kept it on their own idea; promised: median of the effects
+    that they published, 0 without.
     """
 
     old: frozenset[tuple[str, Scalar]]
+    files: frozenset[tuple[str, str]]
     held: Mapping[bytes, bool]
     finders: frozenset[bytes]
     promised: float
@@ -40,7 +43,7 @@ class Discovery:
     unit; simpler: it was kept as simpler and no worse, rather than as better.
     finders: all who kept it on their own idea. replications: the verdict of every other author's test, how they kept it
     if they ever did, else their latest. adopters: all who kept it. expected: median of the authors' latest effects.
-    same_changes: the tests that set exactly these values, by what stood there before. status: confirmed if kept by the
+    same_changes: the tests that set exactly these values, by where they started from. status: confirmed if kept by the
     author and two others; refuted if no other kept it, and two others discarded it from where a finder had started.
     """
 
@@ -122,19 +125,21 @@ def settled(own_tests: Sequence[Experiment], status: Status) -> bool:
 
 
 def _same_changes(ordered: Iterable[Experiment], change: NewValues) -> Iterator[SameChange]:
-    """The tests of that change, and not of a part of it, by their old values in order of the first."""
-    groups: dict[frozenset[tuple[str, Scalar]], list[Experiment]] = {}
+    """The tests of that change, and not of a part of it, by where they started from, in order of the first."""
+    groups: dict[tuple[frozenset[tuple[str, Scalar]], frozenset[tuple[str, str]]], list[Experiment]] = {}
     for test in ordered:
         if test.new_values == change:
-            groups.setdefault(frozenset((knob, old) for knob, (old, _) in test.change.knobs.items()), []).append(test)
-    for old, tests in groups.items():
+            old = frozenset((knob, before) for knob, (before, _) in test.change.knobs.items())
+            files = frozenset() if test.edits_code else frozenset(test.parent.files.items())
+            groups.setdefault((old, files), []).append(test)
+    for (old, files), tests in groups.items():
         held: dict[bytes, bool] = {}
         for test in tests:
             if kept(test.verdict) or test.verdict == "discard":
                 held[test.author] = held.get(test.author, False) or kept(test.verdict)
         finds = [test for test in tests if test.is_find]
         promised = statistics.median(find.result.effect or 0.0 for find in finds) if finds else 0.0
-        yield SameChange(old, held, frozenset(find.author for find in finds), promised)
+        yield SameChange(old, files, held, frozenset(find.author for find in finds), promised)
 
 
 def _refuting(same_changes: Iterable[SameChange]) -> set[bytes]:

@@ -1,8 +1,8 @@
 """What a discovery promises a node on its own best recipe.
 
-Where that stands as the finder's did, it is what the finder and those who repeated the test saw. Where it holds a part
-of the change already, or has moved a knob of it, that would be too much: then it is the sum of what the experiments of
-everybody say of each knob's step (`agent.belief`), the finder's among them.
+Where that stands as the finder's did, in the same program, it is what the finder and those who repeated the test saw.
+Where it holds a part of the change already, has moved a knob of it, or is another program, that would be too much: then
+it is the sum of what the experiments of everybody say of each knob's step (`agent.belief`), the finder's among them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,14 @@ class Outlook:
     def __init__(self, notebook: Notebook) -> None:
         self.notebook = notebook
         self._mine = values(notebook.task, notebook.best())
+        self._files = frozenset(notebook.best().files.items())
 
     def same(self, discovery: Discovery) -> SameChange | None:
         """A finder's test and those that repeated it, if this node's would be one more of them; else None."""
         found = (tests for tests in discovery.same_changes if tests.finders)
-        return next((tests for tests in found if all(self._mine[knob] == old for knob, old in tests.old)), None)
+        files = frozenset() if discovery.edits_code else self._files
+        here = (tests for tests in found if tests.files == files)
+        return next((tests for tests in here if all(self._mine[knob] == old for knob, old in tests.old)), None)
 
     def gain(self, discovery: Discovery) -> float:
         """The improvement that it promises if it holds, in the metric's unit."""

@@ -15,7 +15,8 @@ The value of an activity is the improvement of this node's own best recipe that 
   insight looked at yet; then each node does it with a chance of one over the nodes at work, so that one of them does.
 
 The node draws among its options with probabilities that grow with the square of the value, so that nodes that know the
-same do not all do the same, and spends at most REPLICATING of its recent time on replications. Nobody assigns roles.
+same do not all do the same, and spends at most REPLICATING of its recent time on replications: more only where nothing
+is left to explore. Nobody assigns roles.
 """
 
 import random
@@ -97,24 +98,45 @@ def choose(notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: ran
         entries: list[Insight | Hypothesis] = [*findings(notebook), *suggestions(notebook)]
         if entries:
             return Synthesise(entries, f"{len(unread(notebook))} results that no insight looked at")
-    live = [claim for claim in claims if claim.expires_ms > now_ms and claim.author != notebook.me]
-    options: list[tuple[float, Decision]] = []
-    if replication_share(notebook) < REPLICATING:
-        options += _replications(notebook, live)
-    options += [
-        (idea_value(notebook, idea), Explore("an open hypothesis", idea=idea))
-        for idea in takeable(notebook, claims=live, now_ms=now_ms)[:IDEAS]
-        if not notebook.worn(notebook.on_best(idea.hypothesis.change))
-    ]
-    exploring = exploration_value(notebook)
-    options.append((calibration_value(notebook) * exploring, Calibrate(notebook.best(), "the noise is not known well")))
-    options = [(value, option) for value, option in options if value > 0]
-    weights = [exploring**2, *(value**2 for value, _ in options)]
+    live = _live(notebook, claims, now_ms)
+    options = _options(notebook, live, now_ms, replicating=replication_share(notebook) < REPLICATING)
+    weights = [exploration_value(notebook) ** 2, *(value**2 for value, _ in options)]
     (drawn,) = rng.choices([None, *(option for _, option in options)], weights)
     if drawn is not None:
         return drawn
     reason = "promises as much as what waits" if options else "nothing to replicate"
     return Explore(reason, strategy(notebook, [claim.change for claim in live]))
+
+
+def choose_without_ideas(
+    notebook: Notebook, *, claims: Sequence[Claim], now_ms: int, rng: random.Random
+) -> Decision | None:
+    """As `choose`, where no proposer has an idea left; None if there is nothing else to do either, for now."""
+    options = _options(notebook, _live(notebook, claims, now_ms), now_ms, replicating=True)
+    if not options:
+        return None
+    (drawn,) = rng.choices([option for _, option in options], [value**2 for value, _ in options])
+    return drawn
+
+
+def _live(notebook: Notebook, claims: Sequence[Claim], now_ms: int) -> list[Claim]:
+    """What peers are at."""
+    return [claim for claim in claims if claim.expires_ms > now_ms and claim.author != notebook.me]
+
+
+def _options(
+    notebook: Notebook, live: Sequence[Claim], now_ms: int, *, replicating: bool
+) -> list[tuple[float, Decision]]:
+    """All that may be done beside asking a proposer for an idea, with its value, > 0. replicating: replications too."""
+    options: list[tuple[float, Decision]] = [*_replications(notebook, live)] if replicating else []
+    options += [
+        (idea_value(notebook, idea), Explore("an open hypothesis", idea=idea))
+        for idea in takeable(notebook, claims=live, now_ms=now_ms)[:IDEAS]
+        if not notebook.worn(notebook.on_best(idea.hypothesis.change))
+    ]
+    sparing = calibration_value(notebook) * exploration_value(notebook)
+    options.append((sparing, Calibrate(notebook.best(), "the noise is not known well")))
+    return [(value, option) for value, option in options if value > 0]
 
 
 def _replications(notebook: Notebook, live: Sequence[Claim]) -> Iterator[tuple[float, Decision]]:

@@ -60,9 +60,9 @@ class Frames:
 
     @contextmanager
     def in_time(self, seconds: float) -> Iterator[None]:
-        """Bound what is done inside to `seconds` and each wait for the peer to FRAME_SECONDS. Raises PeerGone.
+        """Bound what is done inside to `seconds`, and each wait for the peer to FRAME_SECONDS. Raises PeerGone.
 
-        What this side does itself while it reads ahead may take as long as it takes.
+        What this side does itself between two frames has as long, and while it reads ahead as long as it takes.
         """
         self._end = trio.current_time() + seconds
         with self._limit:
@@ -74,14 +74,16 @@ class Frames:
             raise PeerGone(f"not done after {seconds:.0f} s")
 
     def _expect(self) -> None:
-        """The peer's turn."""
+        """The peer's turn: FRAME_SECONDS from now on, or a little more."""
         least = trio.current_time() + FRAME_SECONDS
         if not least <= self._limit.deadline <= least + SLACK_SECONDS:
             self._limit.deadline = min(self._end, least + SLACK_SECONDS)
 
     def _go_on(self) -> None:
         """This side's turn; while it reads ahead that may mean much work."""
-        if self._ahead is not None:
+        if self._ahead is None:
+            self._expect()
+        else:
             self._limit.deadline = self._end
 
     async def send(self, *message: Any) -> None:
@@ -97,19 +99,24 @@ class Frames:
             await self._stream.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
         except (BaseLibp2pError, trio.TooSlowError) as error:
             raise _ended(error) from error
-        finally:
-            self._go_on()
+        self._go_on()
 
     async def receive(self) -> list[Any]:
         """The next frame, a non-empty array. Raises PeerGone at the end of the stream, PeerBroke for garbage."""
         self._expect()
-        if self._ahead is None:
-            return await self._next()
-        frame = await self._ahead.receive()
+        frame = await (self._next() if self._ahead is None else self._ahead.receive())
         self._go_on()
         if isinstance(frame, ConversationError):
             raise frame
         return frame
+
+    async def close(self, stream: INetStream) -> None:
+        """Close the stream under these frames. Raises PeerGone."""
+        self._expect()
+        try:
+            await stream.close()
+        except (BaseLibp2pError, trio.TooSlowError) as error:
+            raise _ended(error) from error
 
     @asynccontextmanager
     async def reading_ahead(self, count: int) -> AsyncIterator[None]:
@@ -118,6 +125,7 @@ class Frames:
         A reader that pauses for five seconds ends a libp2p transfer. Raises what the block raises.
         """
         put, self._ahead = trio.open_memory_channel[list[Any] | ConversationError](count)
+        self._go_on()
 
         async def read() -> None:
             while True:
@@ -180,17 +188,10 @@ async def conversation(stream: INetStream, *, budget: int, seconds: float) -> As
     try:
         with frames.in_time(seconds):
             yield frames
-            await _close(stream)
+            await frames.close(stream)
     except BaseException:
         await reset(stream)
         raise
-
-
-async def _close(stream: INetStream) -> None:
-    try:
-        await stream.close()
-    except (BaseLibp2pError, trio.TooSlowError) as error:
-        raise _ended(error) from error
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ class Leader:
     async def run(self) -> None:
         """Until nothing of the shelf differs, or so much was exchanged that another conversation should go on.
 
-        Several batches are checked at once. If the conversation breaks off, those that came are still stored.
+        Several batches are checked at once. If the conversation breaks off, those that were checked are still stored.
         """
         broken: ConversationError | None = None
         try:
@@ -92,8 +92,7 @@ class Leader:
         except BaseExceptionGroup as group:
             raise alone(group.exceptions[0])  # noqa: B904 - one reason is enough, without its wrapping
         finally:
-            with trio.CancelScope(shield=True):
-                await self._store()
+            await self._store()
         if broken is not None:
             raise broken
 
@@ -180,7 +179,8 @@ class Leader:
 
     async def _store(self) -> None:
         good, self._good, self._stored = self._good, [], trio.current_time()
-        self.received += len(await self._intake.store(good, "sync"))
+        with trio.CancelScope(shield=True):
+            self.received += len(await self._intake.store(good, "sync"))
 
 
 def _named(shelf: str) -> list[str]:

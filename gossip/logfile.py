@@ -16,6 +16,7 @@ from gossip.database import WAIT_SECONDS, failure_of, words_for
 from gossip.record import Record, RecordError, parse
 
 IN_MEMORY: Final = ":memory:"
+SQLITE: Final = (3, 35, 0)  # the first with RETURNING; of 2021
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 8192  # of a new file: of SQLite's own 4096, two records leave a quarter empty
 CACHE_BYTES: Final = 12 << 20  # the indexes of 100,000 records, which many records touch all over
@@ -59,6 +60,11 @@ class LogFile:
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
+        if sqlite3.sqlite_version_info < SQLITE:
+            raise LogError(
+                f"Python's SQLite is {sqlite3.sqlite_version}, and a log needs {'.'.join(map(str, SQLITE))} or newer: "
+                "use a Python that brings its own, such as uv's or conda's"
+            )
         self.path = path
         self.lock = threading.Lock()
         if read_only and not path.exists():

@@ -16,7 +16,7 @@ from agent.exploring import searched, settled
 from agent.hypotheses import Idea, is_of_own_person, open_ideas, takeable
 from agent.llm.prompt import MOST_IDEAS, Circumstances
 from agent.packed import check_fits
-from agent.policy import Calibrate, Explore, Replicate, Synthesise, choose
+from agent.policy import Calibrate, Decision, Explore, Replicate, Synthesise, choose, choose_without_ideas
 from agent.proposal import NothingLeft, Proposal
 from agent.search import Search
 from agent.strategy import CLIMB, Strategy
@@ -121,9 +121,14 @@ class Planner:
 
     async def _chosen(self) -> Step | None:
         """What the policy picks."""
-        notebook = self.state.notebook
         self._tell_misfits()
-        match choose(notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng):
+        return await self._decided(
+            choose(self.state.notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng)
+        )
+
+    async def _decided(self, decision: Decision) -> Step | None:
+        notebook = self.state.notebook
+        match decision:
             case Calibrate() as step:
                 return step
             case Synthesise(entries, reason):
@@ -142,7 +147,7 @@ class Planner:
                 self._tell_shift(strategy)
                 return await self._idea(strategy, idea)
 
-    async def _idea(self, strategy: Strategy, idea: Idea | None) -> Plan | None:
+    async def _idea(self, strategy: Strategy, idea: Idea | None) -> Step | None:
         """An open hypothesis, what the strategy has settled, or what a proposer wants to try."""
         notebook = self.state.notebook
         avoid = [claim.change for claim in self.claims.live()]
@@ -153,11 +158,20 @@ class Planner:
         try:
             found = searched(notebook, self.search, strategy, avoid)
         except NothingLeft as nothing:
-            self.told.trouble("search", str(nothing))
-            await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something to replicate
-            return None
+            return await self._without_ideas(str(nothing))
+        self.told.forget("search")
         await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
         return self._plan_of(found)
+
+    async def _without_ideas(self, why: str) -> Step | None:
+        """What peers' discoveries and ideas leave to do; None, after a while, where that is nothing."""
+        if self.told.first("search"):
+            self.told.trouble("search", why)
+        decision = choose_without_ideas(self.state.notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng)
+        if decision is None:
+            await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something
+            return None
+        return await self._decided(decision)
 
     async def _asked(self, strategy: Strategy) -> Thought | None:
         """What the model wants to try, if there is one."""

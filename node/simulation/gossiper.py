@@ -34,7 +34,7 @@ from node.retention import Retention
 from node.simulation import virtual
 from node.simulation.hosts import MemoryHost, Report
 from node.simulation.keeping import Keeping
-from node.simulation.pulse import Pulse
+from node.simulation.pulse import Pulse, phase_after
 from node.simulation.traffic import Traffic
 
 # what nursery.start passes: trio.TaskStatus[None], which the stubs that libp2p brings along do not know
@@ -189,7 +189,7 @@ class _Router(Router):
 
     async def heartbeat(self) -> None:
         self._running = True
-        self._last = trio.current_time() + self.heartbeat_initial_delay - 1
+        self._last = phase_after(trio.current_time() + self.heartbeat_initial_delay) - 1
         self._stir()
         try:
             await trio.sleep_forever()
@@ -217,12 +217,14 @@ class _Router(Router):
         return self._beating
 
     async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
-        await super().handle_rpc(rpc, sender_peer_id)
-        self._stir()
+        try:
+            await super().handle_rpc(rpc, sender_peer_id)
+        finally:
+            self._stir()
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
+        self._stir()  # first, or the message would grow old with what is caught up
         await super().publish(msg_forwarder, pubsub_msg)
-        self._stir()
 
     async def join(self, topic: str) -> None:
         await super().join(topic)

@@ -16,7 +16,16 @@ from agent.exploring import searched, settled
 from agent.judge import MAX_SEEDS, smallest_worth
 from agent.notebook import Notebook
 from agent.packed import edits_body, recipe_body
-from agent.policy import CALIBRATION_SEEDS, Calibrate, Decision, Explore, Replicate, Synthesise, choose
+from agent.policy import (
+    CALIBRATION_SEEDS,
+    Calibrate,
+    Decision,
+    Explore,
+    Replicate,
+    Synthesise,
+    choose,
+    choose_without_ideas,
+)
 from agent.proposal import NothingLeft, Proposal, Proposer
 from agent.search import Search
 from agent.seeds import seeds
@@ -97,6 +106,13 @@ class Node:
     def act(self, claims: Sequence[Claim], now_ms: int) -> Step:
         """Decide and do one thing. claims: of peers."""
         decision = choose(self.notebook, claims=claims, now_ms=now_ms, rng=self.rng)
+        try:
+            return self._do(decision, claims)
+        except NothingLeft:
+            other = choose_without_ideas(self.notebook, claims=claims, now_ms=now_ms, rng=self.rng)
+            return self._do(other, claims) if other else Step((), NOTHING_LEFT_SECONDS, decision)
+
+    def _do(self, decision: Decision, claims: Sequence[Claim]) -> Step:
         match decision:
             case Synthesise(entries):
                 return Step(entries, SYNTHESIS_SECONDS, decision)
@@ -107,12 +123,9 @@ class Node:
                 plan = Proposal(discovery.new_values, "", "replication", (discovery.record_id,))
                 return self._test(plan, decision, replicates=discovery.record_id)
             case Explore(_, strategy, idea):
-                try:
-                    proposal = settled(self.notebook, strategy, idea) or searched(
-                        self.notebook, self.proposer, strategy, [claim.change for claim in claims]
-                    )
-                except NothingLeft:
-                    return Step((), NOTHING_LEFT_SECONDS, decision)
+                proposal = settled(self.notebook, strategy, idea) or searched(
+                    self.notebook, self.proposer, strategy, [claim.change for claim in claims]
+                )
                 return self._test(proposal, decision, hypothesis=idea.record_id if idea else None)
 
     def _test(

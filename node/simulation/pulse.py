@@ -12,6 +12,11 @@ from node.simulation import virtual
 PHASES: Final = 32  # of a second, in one of which a node beats
 
 
+def phase_after(moment: float) -> float:
+    """The first moment from that one on at which nodes may beat, in seconds."""
+    return math.ceil(moment * PHASES) / PHASES
+
+
 class Pulse:
     """Calls that come every second. A thousand entries of their own would cost more than most of the calls."""
 
@@ -19,14 +24,15 @@ class Pulse:
         self._together: dict[int, list[Callable[[], bool]]] = {}
 
     def add(self, first: float, beat: Callable[[], bool]) -> None:
-        """Have `beat` called each second for as long as it returns True, from the first phase after the moment `first`,
-        which is less than a second away.
+        """Have `beat` called each second for as long as it returns True, from `phase_after(first)` on, which is at most
+        a second away.
         """
-        number = math.ceil(first * PHASES)
-        beats = self._together.setdefault(number % PHASES, [])
+        moment = phase_after(first)
+        phase = round(moment * PHASES) % PHASES
+        beats = self._together.setdefault(phase, [])
         beats.append(beat)
         if len(beats) == 1:
-            virtual.at(number / PHASES, partial(self._beat, number % PHASES))
+            virtual.at(moment, partial(self._beat, phase))
 
     def _beat(self, phase: int) -> None:
         self._together[phase] = [beat for beat in self._together[phase] if beat()]

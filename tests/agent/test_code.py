@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent import entries
 from agent.best import Code
 from agent.claims import Claim, Claimed
+from agent.credit import STRANGER
 from agent.entries import Integrity, Result
 from agent.evidence import claim_of
 from agent.notebook import Notebook
@@ -248,6 +249,34 @@ def test_a_claim_of_the_same_edit_sends_others_elsewhere() -> None:
     assert value(FASTER) < value(WARMER)
     merged = apply_change(TASK, ENDED, discovery.change)
     assert claim_of(change_between(TASK, ENDED, merged)) == claim_of(discovery.change)
+
+
+def test_a_knob_that_helps_in_an_edited_program_only_tells_nothing_against_its_finder() -> None:
+    wider = make_recipe(TASK, {"WIDTH": 16}, dict(FASTER.files))
+    edit, knob_change = found(ANN, FASTER), found(ANN, wider, parent=FASTER)
+    refuting = found(ME, make_recipe(TASK, {"WIDTH": 16}), -0.1, verdict="discard", replicates=knob_change)
+    book = notebook(edit, knob_change, refuting)
+    assert book.credibility(ANN.author) == STRANGER
+    (discovery,) = book.open_replications()
+    assert discovery.record_id == edit.id
+    assert replication_value(Outlook(book), discovery, Claimed([])) > 0
+
+    adopted, there = found(ME, FASTER, replicates=edit), make_recipe(TASK, {"WIDTH": 16}, dict(FASTER.files))
+    same = found(ME, there, -0.1, parent=FASTER, verdict="discard", replicates=knob_change)
+    assert notebook(edit, knob_change, adopted, same).credibility(ANN.author) < STRANGER, "in the same program it does"
+
+
+def test_a_knobs_promise_is_what_its_finder_saw_where_the_program_is_the_same() -> None:
+    wider = make_recipe(TASK, {"WIDTH": 16}, dict(FASTER.files))
+    edit, knob_change = found(ANN, FASTER), found(ANN, wider, parent=FASTER)
+
+    def promise(*records: Record) -> float:
+        book = notebook(edit, knob_change, *records)
+        (discovery,) = (one for one in book.open_replications() if one.record_id == knob_change.id)
+        return Outlook(book).gain(discovery)
+
+    assert promise(found(ME, FASTER, replicates=edit)) == pytest.approx(0.1)
+    assert promise() < 0.1
 
 
 def test_the_search_goes_on_with_knobs_on_top_of_edited_code() -> None:

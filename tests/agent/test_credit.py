@@ -137,7 +137,7 @@ def a_change(draw: st.DrawFn, authors: list[bytes], least: int = 1) -> SameChang
     testers = draw(st.lists(st.sampled_from(authors), min_size=least, unique=True))
     finder, *others = testers
     held = {finder: True} | {author: draw(st.booleans()) for author in others}
-    return SameChange(frozenset(), held, frozenset([finder]), draw(st.floats(0.001, 0.2)))
+    return SameChange(frozenset(), frozenset(), held, frozenset([finder]), draw(st.floats(0.001, 0.2)))
 
 
 def known_credit(changes: list[SameChange]) -> dict[bytes, float]:
@@ -166,7 +166,7 @@ def test_a_confirmation_lowers_nobody_who_kept_the_change(others: list[SameChang
 @settings(max_examples=50, deadline=None)
 def test_an_own_test_that_held_does_not_lower_the_finder(others: list[SameChange], data: st.DataObject) -> None:
     finder = data.draw(st.sampled_from(AUTHORS[1:]))
-    find = SameChange(frozenset(), {finder: True}, frozenset([finder]), 0.1)
+    find = SameChange(frozenset(), frozenset(), {finder: True}, frozenset([finder]), 0.1)
     held = replace(find, held={finder: True, NODE: True})
     assert known_credit([*others, held])[finder] >= known_credit([*others, find])[finder]
 

@@ -11,7 +11,7 @@ from agent.entries import Calibration, Hypothesis, RecipeBody
 from agent.judge import MAX_SEEDS
 from agent.notebook import Notebook
 from agent.outlook import Outlook
-from agent.policy import Calibrate, Decision, Explore, Replicate, Synthesise, choose
+from agent.policy import Calibrate, Decision, Explore, Replicate, Synthesise, choose, choose_without_ideas
 from gossip.identity import Identity
 from gossip.record import Record
 from tests.agent.test_notebook import ANN, BOB, CAT, DAN, INIT, ME, TASK, Writer, notebook
@@ -125,6 +125,12 @@ def test_a_node_that_has_replicated_its_share_of_the_time_explores_again() -> No
     book = notebook(*records, waiting)
     assert policy.replication_share(book) >= policy.REPLICATING
     assert replicating(book) == 0
+    instead = choose_without_ideas(book, claims=[], now_ms=NOW, rng=random.Random(1))
+    assert isinstance(instead, Replicate), "where nothing is left to explore, no share is kept free for it"
+
+
+def test_without_ideas_and_without_peers_there_is_nothing_to_do() -> None:
+    assert choose_without_ideas(notebook(), claims=[], now_ms=NOW, rng=random.Random(1)) is None
 
 
 def test_a_slow_node_that_does_a_dozen_experiments_a_night_explores_as_well() -> None:

@@ -33,6 +33,7 @@ import numpy as np
 
 WINDOW = 16
 SMOOTHING = 50.0
+SKIPPED = 0
 
 
 def held(name):
@@ -41,7 +42,7 @@ def held(name):
 
 def train(out):
     tokens = held("train.npy")
-    tokens = tokens[np.random.default_rng(int(os.environ["ARNODE_SEED"])).integers(100) :]
+    tokens = tokens[SKIPPED + np.random.default_rng(int(os.environ["ARNODE_SEED"])).integers(100) :]
     counts = np.full((8, 8), SMOOTHING, dtype=np.float32)
     counts += np.bincount(tokens, minlength=8)
     with open(out, "wb") as file:
@@ -98,6 +99,11 @@ type = "float"
 low = 0.1
 high = 500.0
 log = true
+[[knobs]]
+name = "SKIPPED"
+type = "int"
+low = 0
+high = 4000
 """
 COMMON = "    counts += np.bincount(tokens, minlength=8)\n"
 FOLLOWING = "    np.add.at(counts, (tokens[:-1], tokens[1:]), 1)\n"

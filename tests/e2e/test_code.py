@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.guesses import BETTER, make_guesses, need_full_sandbox
-from tests.e2e.processes import Event, arnode, is_result, running_node
+from tests.e2e.processes import Event, arnode, running_node
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_code_is_replicated_and_adopted_where_it_is_accepted_and_only_shown_else
             running_node(c, *joined, "--alias", "cat") as cat,
         ):
             cat.wait_for(lambda event: event.get("id") == found["id"], 120)
-            adopted = bob.wait_for(lambda event: is_result(event, own=True, verdict="keep", replication=True), 120)
-            assert (adopted["replicates"], adopted["edits"]) == (found["id"], {"train.py": [1, 1]})
+            adopted = bob.wait_for(lambda event: event.get("replicates") == found["id"] and event["own"], 120)
+            assert (adopted["verdict"], adopted["edits"]) == ("keep", {"train.py": [1, 1]})
             for node in (ada, cat):
                 node.wait_for_all([adopted["id"]])
             # begun after both were known

@@ -13,7 +13,7 @@ from gossip.identity import load_or_create
 from gossip.log import Log
 from node.home import open_home
 from tests.e2e.guesses import COMMON, FOLLOWING, make_guesses, need_full_sandbox
-from tests.e2e.processes import Event, arnode, is_result, running_node
+from tests.e2e.processes import Event, arnode, running_node
 from tests.node.model_server import Conversation, model_server, says
 from trainer.task import load_task
 
@@ -53,8 +53,8 @@ def test_an_edit_of_a_model_is_mended_tested_published_and_adopted_by_a_peer(tmp
         assert costs[-1]["total"] == {"usd": 0.0, "tokens": 2200}
         assert "search text that begins 'no such line' is not there in train.py" in server.heard[1].prompt
         with running_node(b, "--task", task, "--bootstrap", address, "--accept-code", "sandbox") as bob:
-            adopted = bob.wait_for(lambda event: is_result(event, own=True, verdict="keep", replication=True), 120)
-        assert adopted["replicates"] == found["id"]
+            adopted = bob.wait_for(lambda event: event.get("replicates") == found["id"] and event["own"], 120)
+        assert adopted["verdict"] == "keep"
         # the model has nothing more to say, and the node goes on without it
         ada.wait_for(lambda event: own_result(event) and event["proposer"] == "search", 120)
         told = [event["why"] for event in ada.seen if event["event"] == "trouble" and event["what"] == MODEL]

@@ -251,6 +251,7 @@ def test_after_an_hour_of_silence_a_mesh_that_lost_its_peers_is_whole_again_at_o
         await nodes[0].say("here")  # a heartbeat follows, and those that nobody needed are caught up
         await trio.sleep(1)
         assert router.beats == pytest.approx(trio.current_time(), abs=2)
+        assert len(router.mcache.msgs) == 1, "what was said is as young as it is"
 
     simulate(12, play, internet=Internet(loss=0))
 
