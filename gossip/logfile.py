@@ -19,7 +19,7 @@ IN_MEMORY: Final = ":memory:"
 SQLITE: Final = (3, 35, 0)  # the first with RETURNING; of 2021
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 8192  # of a new file: of SQLite's own 4096, two records leave a quarter empty
-CACHE_BYTES: Final = 12 << 20  # the indexes of 100,000 records, which many records touch all over
+CACHE_BYTES: Final = 8 << 20  # the indexes of 100,000 records, which many records touch all over
 CHECKPOINT_BYTES: Final = 16 << 20  # pages of the indexes that many records touch are copied back once for all
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS records (
