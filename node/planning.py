@@ -4,7 +4,7 @@ Nothing is run here. The policy decides, a proposer has the idea; what cannot be
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -31,10 +31,12 @@ from node.state import State
 from node.told import Told
 from node.trials import Trials
 from trainer.errors import TrainerError
+from trainer.knobs import Scalar
 from trainer.merge import lines_changed
 from trainer.recipe import Change, Recipe, apply_change, change_between
 
-NOTHING_LEFT_SECONDS: Final = 60.0
+NOTHING_LEFT_SECONDS: Final = 60.0  # until it is searched again
+IDLE_SECONDS: Final = 5.0
 
 Step: TypeAlias = Plan | Calibrate | Synthesise
 """What the research loop can do next."""
@@ -72,6 +74,8 @@ class Planner:
         self.search = Search(seed=rng.getrandbits(31))
         self.model = model
         self.strategy = CLIMB
+        self._searched_in_vain_on: Recipe | None = None
+        self._search_again = 0.0
 
     async def next(self) -> Step | None:
         """The next thing to do; None where an idea came to nothing, and the next call has another."""
@@ -155,23 +159,31 @@ class Planner:
             return self._plan_of(proposal)
         if (thought := await self._asked(strategy)) is not None:
             return self._plan_of(thought.proposal, thought.base)
-        try:
-            found = searched(notebook, self.search, strategy, avoid)
-        except NothingLeft as nothing:
-            return await self._without_ideas(str(nothing))
-        self.told.forget("search")
-        await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
-        return self._plan_of(found)
+        return await self._searched(strategy, avoid)
 
-    async def _without_ideas(self, why: str) -> Step | None:
-        """What peers' discoveries and ideas leave to do; None, after a while, where that is nothing."""
-        if self.told.first("search"):
-            self.told.trouble("search", why)
-        decision = choose_without_ideas(self.state.notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng)
-        if decision is None:
-            await trio.sleep(NOTHING_LEFT_SECONDS)  # until then peers may have found something
-            return None
-        return await self._decided(decision)
+    async def _searched(self, strategy: Strategy, avoid: Sequence[Mapping[str, Scalar]]) -> Step | None:
+        """What the search finds, else what peers' discoveries and ideas leave to do.
+
+        None, after a while, where that is nothing either. A search in vain takes long: it is not soon repeated.
+        """
+        notebook, now = self.state.notebook, trio.current_time()
+        if notebook.best() != self._searched_in_vain_on or now >= self._search_again:
+            try:
+                found = searched(notebook, self.search, strategy, avoid)
+            except NothingLeft as nothing:
+                if self.told.first("search"):
+                    self.told.trouble("search", str(nothing))
+                self._searched_in_vain_on, self._search_again = notebook.best(), now + NOTHING_LEFT_SECONDS
+            else:
+                self.told.forget("search")
+                await trio.lowlevel.checkpoint()  # ideas that cannot be tested must not keep the node from all else
+                return self._plan_of(found)
+        while trio.current_time() < self._search_again:
+            decision = choose_without_ideas(notebook, claims=self.claims.live(), now_ms=now_ms(), rng=self.rng)
+            await trio.sleep(0 if decision else IDLE_SECONDS)
+            if decision:
+                return await self._decided(decision)
+        return None
 
     async def _asked(self, strategy: Strategy) -> Thought | None:
         """What the model wants to try, if there is one."""
