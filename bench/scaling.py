@@ -25,7 +25,7 @@ from node.simulation.flooding.spread import ANNOUNCEMENT_BYTES, ID_BYTES, MESSAG
 # ---- sizes in bytes ----
 RECORD_BYTES: Final = 932  # bench.records: a typical result
 PRESENCE_BYTES: Final = 286  # a claim of one knob, an alias, an activity in words
-DIFFERENCE_BYTES: Final = 562  # bench.sync: 56.2 kB for 100 differences among 100,000
+DIFFERENCE_BYTES: Final = 570  # bench.sync: 57.0 kB for 100 differences among 100,000
 HELLO_BYTES: Final = 300  # a history exchange that finds nothing: two hellos and two fingerprints
 
 LEADS_SECONDS: Final = 1.5 * PERIOD_SECONDS  # gossip.schedule: a visit takes the place of every other one of one's own
@@ -38,11 +38,11 @@ IDS: Final = 2.1  # announced by each node for each record, outside the mesh
 SPREAD_SECONDS: Final = 0.6  # until half of the nodes have it
 
 # ---- processor time in seconds ----
-QUIET_SECONDS: Final = 3.22e-3  # bench.gossip: of a delivery, 10 nodes that hear 4 records a second
+QUIET_SECONDS: Final = 3.67e-3  # bench.gossip: of a delivery, 10 nodes that hear 4 records a second
 QUIET_RATE: Final = 4.0
-BUSY_SECONDS: Final = 1.65e-3  # … 8 processes that hear 100 a second: one packet carries several
+BUSY_SECONDS: Final = 1.37e-3  # … 8 processes that hear 100 a second: one packet carries several
 BUSY_RATE: Final = 100.0
-UNSTORED: Final = 0.82  # … part of it that is not the log's: 2.64 of 3.22 ms. A presence is in no log
+UNSTORED: Final = 0.80  # … part of it that is not the log's: 2.92 of 3.67 ms. A presence is in no log
 ADD_SECONDS: Final = 0.55e-3  # bench.notebook: adding a result to 100,000
 
 # ---- what a node may use ----
@@ -61,7 +61,7 @@ DAY: Final = 86400.0
 LAYOUTS: Final = {"one topic": 1.0, "sharded, one task": 0.6, "sharded, ten tasks": 0.06}
 
 # ---- a newcomer: bench.sync ----
-FETCH_BYTES: Final = 7.0e6  # a second, limited by checking
+FETCH_BYTES: Final = 8.1e6  # a second, limited by checking
 FETCHED_DAYS: Final = 30.0
 
 
