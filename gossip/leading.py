@@ -180,7 +180,8 @@ class Leader:
     async def _store(self) -> None:
         good, self._good, self._stored = self._good, [], trio.current_time()
         with trio.CancelScope(shield=True):
-            self.received += len(await self._intake.store(good, "sync"))
+            new = await self._intake.store(good, "sync")
+        self.received += len(new)  # not in one line: other batches are stored meanwhile
 
 
 def _named(shelf: str) -> list[str]:

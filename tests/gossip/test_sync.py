@@ -129,6 +129,13 @@ async def test_both_sides_end_with_the_union_in_bounded_frames(tmp_path: Path) -
         assert await counts(left, right) == [(0, 0), (0, 0)]
 
 
+async def test_batches_that_are_stored_at_once_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leading, "TOGETHER", 1)
+    records = [record(AUTHOR, text=str(n)) for n in range(2000)]
+    async with side(tmp_path) as new, side(tmp_path, records) as old:
+        assert await counts(new, old) == [(2000, 0), (0, 2000)]
+
+
 async def test_what_one_side_forgot_is_neither_sent_nor_fetched_again(tmp_path: Path) -> None:
     records = [record(AUTHOR) for _ in range(700)]
     async with side(tmp_path, records, archive=True) as archive, side(tmp_path, records) as laptop:
