@@ -190,7 +190,8 @@ class WatchApp(App[None]):
             head.update(Text(f"○ {words.plain(self._lost)}", "yellow"))
             return
         node, swarm, task, best = (status[part] for part in ("node", "swarm", "task", "best"))
-        line = Text.assemble(("○ ", "yellow") if self._lost else ("● ", "green"))
+        mark = ("○ ", "yellow") if self._lost else ("● ", "green")
+        line = Text.assemble(mark, no_wrap=True, overflow="ellipsis")
         line.append(words.plain(node["alias"]), "bold")
         line.append(f" in {words.plain(swarm['name'])}  {words.plain(task['name'])}  ")
         if self._lost:

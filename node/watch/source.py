@@ -38,7 +38,7 @@ class Source:
                 raise WatchError(_reason(answer))
             return answer.json()
         except httpx.HTTPError as error:
-            raise WatchError(f"the node does not answer ({type(error).__name__})") from error
+            raise WatchError("the node does not answer") from error
         except ValueError as error:
             raise WatchError(f"{url} does not answer in JSON: it is no arnode node") from error
 
