@@ -1,8 +1,9 @@
-"""How long a person waits: from `arnode join` to listening, and to the first finished trial.
+"""How long a person waits: from `arnode join` to listening, to the first finished trial, and from `Ctrl-C` to the end.
 
     python -m bench.join [RUNS]
 
-Every run is a new node in an empty state folder. The first also prepares the task's data in an empty cache.
+Every run is a new node in an empty state folder. The first also prepares the task's data in an empty cache. A node is
+stopped as soon as its first trial has ended, while it works on what comes next.
 """
 
 import json
@@ -17,8 +18,8 @@ from pathlib import Path
 from bench.figures import figure, machine
 
 
-def one(folder: Path, cache: Path) -> tuple[float, float]:
-    """Seconds to the event `listening`, and to the first trial with a value."""
+def one(folder: Path, cache: Path) -> tuple[float, float, float]:
+    """Seconds to the event `listening`, to the first trial with a value, and from SIGINT to the node's end."""
     command = [sys.executable, "-m", "node.cli", "--home", str(folder), "join", "--json"]
     command += ["--listen", "/ip4/127.0.0.1/tcp/0"]
     environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
@@ -32,11 +33,17 @@ def one(folder: Path, cache: Path) -> tuple[float, float]:
                 if event["event"] == "listening":
                     listening = time.perf_counter() - started
                 elif event["event"] == "trial" and event["status"] == "ok":
-                    return listening, time.perf_counter() - started
+                    break
+            else:
+                raise SystemExit("the node ended before its first trial")
         finally:
-            process.send_signal(signal.SIGTERM)
+            first = time.perf_counter() - started
+            process.send_signal(signal.SIGINT)
             process.communicate(timeout=20)
-    raise SystemExit("the node ended before its first trial")
+            stopped = time.perf_counter() - started - first
+    if process.returncode:
+        raise SystemExit(f"the node ended with status {process.returncode} when it was stopped")
+    return listening, first, stopped
 
 
 def main() -> None:
@@ -50,6 +57,7 @@ def main() -> None:
     print(figure("join to first finished trial, cold (data is made)", "s", [cold[1]]))
     print(figure("join to listening", "s", [run[0] for run in warm]))
     print(figure("join to first finished trial", "s", [run[1] for run in warm]))
+    print(figure("Ctrl-C to the end", "s", [run[2] for run in (cold, *warm)]))
 
 
 if __name__ == "__main__":

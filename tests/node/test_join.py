@@ -78,14 +78,15 @@ async def test_a_log_that_turns_out_damaged_under_way_is_repaired_and_nothing_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Log.append
-    appended: list[Record] = []
+    written: list[Record] = []
+    damaged: list[bool] = []
 
     def damaged_once(log: Log, records: Sequence[Record]) -> list[Record]:
-        if len(appended) == 2:
-            appended.extend(records)
+        if len(written) >= 2 and not damaged:
+            damaged.append(True)
             raise LogDamaged(f"cannot write to {log.path}: the file is damaged")
         new = append(log, records)
-        appended.extend(new)
+        written.extend(new)
         return new
 
     monkeypatch.setattr(Log, "append", damaged_once)
