@@ -44,8 +44,8 @@ def run(words: Sequence[str], seconds: float) -> Ended:
         before, clock = speed(), Clock.now()
         with errors.open("w") as stderr:
             status = _run(words, seconds, gathered, stderr.fileno())
-        after, others, passed = speed(), Clock.now().others(clock), Clock.now().wall - clock.wall
         left = _kill_left(gathered)
+        ended, after = Clock.now(), speed()
         said = errors.read_text(errors="replace")
         sys.stderr.write(said)
         failed = skipped = ""
@@ -59,7 +59,7 @@ def run(words: Sequence[str], seconds: float) -> Ended:
         elif left:
             failed = f"left processes running: {', '.join(left)}"
         figures = [_figure(line) for line in gathered.read_text(encoding="utf-8").splitlines()]
-        return Ended(figures, failed, skipped, passed, (before + after) / 2, others)
+        return Ended(figures, failed, skipped, ended.wall - clock.wall, (before + after) / 2, ended.others(clock))
 
 
 def _run(words: Sequence[str], seconds: float, gathered: Path, stderr: int) -> int | None:

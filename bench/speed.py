@@ -6,7 +6,7 @@ so a scaled time is never the only evidence.
 """
 
 import hashlib
-import resource
+import os
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -34,22 +34,24 @@ def _seconds() -> float:
 
 @dataclass(frozen=True)
 class Clock:
-    """Times of the machine and of this process's ended children, in seconds."""
+    """Now, and what all other programs have used of the processors since they began, in seconds.
+
+    Taken only while this process has no children: those that ended and were waited for count as its own. One program's
+    ended children count with it, unless it lets the kernel collect them; what the host of a virtual machine took counts
+    too.
+    """
 
     wall: float
-    busy: float
-    ours: float
+    taken: float
 
     @classmethod
     def now(cls) -> "Clock":
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        # the kernel counts a guest's time twice, as its own and as the user's
-        busy = sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return cls(time.monotonic(), busy, children.ru_utime + children.ru_stime)
+        taken = getattr(psutil.cpu_times(), "steal", 0.0)
+        for process in psutil.process_iter(["cpu_times"]):
+            if process.pid != os.getpid() and (times := process.info["cpu_times"]):
+                taken += times.user + times.system + times.children_user + times.children_system
+        return cls(time.monotonic(), taken)
 
     def others(self, since: "Clock") -> float:
         """Cores that other programs used meanwhile, on average."""
-        passed = max(self.wall - since.wall, 1e-9)
-        return max(0.0, (self.busy - since.busy - self.ours + since.ours) / passed)
+        return max(0.0, self.taken - since.taken) / max(self.wall - since.wall, 1e-9)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from bench.running import ROOT, run
 
@@ -25,6 +26,30 @@ def test_figures_come_back_with_kind_and_direction() -> None:
         ("b", "bytes", (7.0,), "higher", "count"),
     ]
     assert ended.speed > 0
+
+
+BUSY = "import time\nwhile time.process_time() < {}: pass"
+UNCOLLECTED = """
+import signal, subprocess, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", {!r}]).wait()
+"""
+
+
+def test_what_a_benchmark_used_is_its_own_whoever_collected_it_and_what_others_use_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a machine on which nothing runs but this process and what it starts
+    everything, alone = psutil.process_iter, psutil.Process()
+    monkeypatch.setattr(psutil, "cpu_times", lambda: object())
+    monkeypatch.setattr(psutil, "process_iter", lambda attrs: (p for p in everything(attrs) if alone in p.parents()))
+    assert run(["-c", UNCOLLECTED.format(BUSY.format(1))], 60).others == 0
+    with subprocess.Popen([sys.executable, "-c", BUSY.format(1000)]) as other:
+        before = sum(psutil.Process(other.pid).cpu_times()[:2])
+        beside = run(["-c", BUSY.format(1)], 60)
+        after = sum(psutil.Process(other.pid).cpu_times()[:2])
+        other.kill()
+    assert 0 < beside.others * beside.seconds <= after - before + 0.1
 
 
 def test_a_failure_is_told_with_its_last_line_and_what_was_measured_before_stays() -> None:
