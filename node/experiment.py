@@ -105,7 +105,8 @@ async def run_experiment(
 ) -> Result:
     """Run trials until there is a verdict, and return the body of its record.
 
-    on_progress: called with "candidate" or "parent", the number of the seed, and the trial's progress.
+    on_trial: called as soon as a trial has ended, if it was run now. on_progress: called with "candidate" or "parent",
+    the number of the seed, and the trial's progress.
     """
     task = trials.task
     change = change_between(task, plan.parent, plan.candidate)
@@ -121,11 +122,9 @@ async def run_experiment(
 
     for number, seed in enumerate(seeds(notebook, plan.parent, MAX_SEEDS)):
         outcome: dict[str, Trial] = {}
-        for side, trial, is_new in await _both(plan, seed, trials, lambda s, p, n=number: on_progress(s, n, p)):  # type: ignore[misc]
+        for side, trial, is_new in await _both(plan, number, seed, trials, on_trial, on_progress):
             outcome[side] = trial
-            if is_new:
-                on_trial(trial)
-                seconds += trial.seconds
+            seconds += trial.seconds if is_new else 0.0
         parent, candidate = outcome["parent"], outcome.get("candidate")
         pairs.append(Pair(seed=seed, candidate=candidate.value if candidate else None, parent=parent.value))
         if first is None and candidate is not None:
@@ -200,18 +199,26 @@ def judged(
 
 
 async def _both(
-    plan: Plan, seed: int, trials: Trials, on_progress: Callable[[str, Progress], None]
+    plan: Plan,
+    number: int,
+    seed: int,
+    trials: Trials,
+    on_trial: Callable[[Trial], None],
+    on_progress: Callable[[str, int, Progress], None],
 ) -> list[tuple[str, Trial, bool]]:
     """Parent and candidate on one seed, side by side where there is room: which, its trial, and whether it was run now.
 
-    Where the parent fails the candidate tells nothing, and is not run or not run to its end.
+    number: of the seed, for `on_progress`. Where the parent fails the candidate tells nothing, and is not run or not
+    run to its end.
     """
     done: list[tuple[str, Trial, bool]] = []
 
     async def run(side: str, recipe: Recipe) -> bool:
-        known = trials.known(recipe, seed) is not None
-        trial = await trials.run(recipe, seed, lambda progress: on_progress(side, progress))
-        done.append((side, trial, not known))
+        is_new = trials.known(recipe, seed) is None
+        trial = await trials.run(recipe, seed, lambda progress: on_progress(side, number, progress))
+        done.append((side, trial, is_new))
+        if is_new:
+            on_trial(trial)
         return trial.status == "ok"
 
     if trials.side_by_side == 1:

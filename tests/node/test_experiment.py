@@ -1,6 +1,6 @@
 """Experiments with real trials of a small program: what was run, what was remembered, what the record says."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +64,23 @@ async def test_a_clear_gain_is_kept_after_two_seeds_and_the_record_can_be_repeat
     assert {side for side, _, _ in bench.progress} == {"parent", "candidate"}
     again = await bench.trials.run(candidate, result.pairs[0].seed)
     assert again.value == result.pairs[0].candidate
+
+
+async def test_a_trial_is_told_when_it_ends_and_not_only_with_the_other_one_of_its_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_lab(tmp_path) as lab, open_trials(lab, device := detect()) as trials:
+        told: list[Trial] = []
+        before: list[int] = []
+        run = trials.run
+
+        async def noting(recipe: Recipe, seed: int, on_progress: Callable[[Progress], None] | None = None) -> Trial:
+            before.append(len(told))
+            return await run(recipe, seed, on_progress)
+
+        monkeypatch.setattr(trials, "run", noting)
+        await Bench(lab, trials, device, told, []).run(make_recipe(lab.task, {"DEPTH": 1}))
+    assert (before, len(told)) == ([0, 1], 2)
 
 
 async def test_a_clear_loss_is_discarded_after_one_seed(bench: Bench) -> None:
