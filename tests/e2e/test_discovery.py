@@ -34,8 +34,8 @@ def test_a_discovery_is_replicated_adopted_and_exported_by_another_node(tmp_path
             adopted = bob.wait_for(lambda event: is_result(event, own=True, verdict="keep", replication=True), 240)
             assert adopted["replicates_of"] == "ada"
             ada.wait_for(lambda event: event.get("id") == adopted["id"])
-            bob.stop()
-        ada.stop()
+            assert bob.stop() < 3
+        assert ada.stop() < 3
 
     board = json.loads(arnode("board", "--json", home=b).stdout)
     assert {row["alias"] for row in board["nodes"]} == {"ada", "bob"}

@@ -71,7 +71,7 @@ class Node:
     def all(self, kind: type[Event] | Sequence[type[Event]]) -> list[Event]:
         return [event for event in self.heard if isinstance(event, kind if isinstance(kind, type) else tuple(kind))]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 45) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
         """Wait until `condition` holds; looked at after each event, and now and then."""
         started = time.monotonic()
         while not condition():

@@ -69,7 +69,7 @@ class Process:
         """The ids of all records it has."""
         return set((await self.ask("ids"))["ids"])
 
-    async def until(self, condition: Callable[[Told], bool], seconds: float = 60) -> Told:
+    async def until(self, condition: Callable[[Told], bool], seconds: float = 30) -> Told:
         """Wait until its state fulfils `condition`; that state."""
         deadline = trio.current_time() + seconds
         while not condition(state := await self.state()):

@@ -101,7 +101,7 @@ class Script:
         assert self._process.stdin is not None
         await self._process.stdin.send_all(json.dumps({command: argument}).encode() + b"\n")
 
-    async def until(self, event: str, wanted: Callable[[Event], bool] = lambda _: True, seconds: float = 60) -> Event:
+    async def until(self, event: str, wanted: Callable[[Event], bool] = lambda _: True, seconds: float = 30) -> Event:
         """The first such event, of those that came before too. Fails at the deadline, or when the process ends."""
         with trio.move_on_after(seconds):
             while True:

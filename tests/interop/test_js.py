@@ -190,7 +190,7 @@ async def test_a_running_node_shows_what_it_says(tmp_path: Path, folder: Path) -
 
             await js.tell("sync", address.rsplit("/", 1)[1])
             held = (await js.until("synced"))["ids"]
-        ada.stop()
+        assert ada.stop() < 10
     board = json.loads(arnode("board", "--json", home=home).stdout)
     assert [discovery["change"] for discovery in board["discoveries"]] == [{"DEPTH": [task.knobs["DEPTH"].default, 5]}]
     exported = arnode("export", "--format", "jsonl", home=home).stdout

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_a_node_tells_other_commands_where_it_is_until_it_ends(tmp_path: Path) -
         assert json.loads(get(found.url or "", "/api/status")[2])["node"]["author"] == listening["author"]
         keep = socket.create_connection((urlsplit(found.url).hostname, urlsplit(found.url).port))
         with keep:
-            process.stop()
+            assert process.stop(signal.SIGINT) < 5
     assert running_node(home) is None
     assert not home.running.exists()
 

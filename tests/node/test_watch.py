@@ -26,7 +26,7 @@ from trainer.output import Progress
 
 ADA, BOB = identity(1), identity(2)
 SMALL, LARGE = (80, 24), (130, 42)
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 
 Check = Callable[[], object]
 View = Pilot[None]

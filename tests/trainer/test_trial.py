@@ -161,7 +161,7 @@ async def test_divergence_is_told_apart(workspace: Path, program: str, reason: s
 async def test_a_trial_that_takes_too_long_is_ended_in_time(workspace: Path) -> None:
     trial = await run(toy_task("import time\ntime.sleep(60)", wall_seconds=0.3), workspace)
     assert (trial.status, trial.reason) == ("timeout", "ran longer than 0.3 s")
-    assert 0.3 <= trial.seconds < 30
+    assert 0.3 <= trial.seconds < 3
 
 
 async def test_a_program_that_ignores_signals_is_ended_in_time(workspace: Path) -> None:
@@ -172,7 +172,7 @@ async def test_a_program_that_ignores_signals_is_ended_in_time(workspace: Path) 
         while True:
             time.sleep(1)
     """
-    assert (await run(toy_task(program, wall_seconds=0.5), workspace)).seconds < 30
+    assert (await run(toy_task(program, wall_seconds=0.5), workspace)).seconds < 3
 
 
 async def test_one_process_that_takes_too_much_memory(workspace: Path) -> None:
@@ -220,6 +220,7 @@ async def test_a_gigabyte_of_output_is_cut_while_it_is_read(workspace: Path) -> 
     trial = await run(toy_task(program), workspace)
     assert (trial.status, trial.reason) == ("output", "printed more than 100,000 bytes")
     assert len(trial.log_tail) <= 8000
+    assert trial.seconds < 5
 
 
 async def test_standard_error_counts_as_output(workspace: Path) -> None:
