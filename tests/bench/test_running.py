@@ -39,16 +39,23 @@ subprocess.Popen([sys.executable, "-c", {!r}]).wait()
 def test_what_a_benchmark_used_is_its_own_whoever_collected_it_and_what_others_use_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # a machine on which nothing runs but this process and what it starts
-    everything, alone = psutil.process_iter, psutil.Process()
+    everything = psutil.process_iter
+
+    def of_this_test(attrs: list[str]) -> list[psutil.Process]:
+        """As on a machine on which nothing else runs."""
+        ours = psutil.Process().children(recursive=True)
+        return [process for process in everything(attrs) if process in ours]
+
+    monkeypatch.setattr(psutil, "process_iter", of_this_test)
     monkeypatch.setattr(psutil, "cpu_times", lambda: object())
-    monkeypatch.setattr(psutil, "process_iter", lambda attrs: (p for p in everything(attrs) if alone in p.parents()))
     assert run(["-c", UNCOLLECTED.format(BUSY.format(1))], 60).others == 0
     with subprocess.Popen([sys.executable, "-c", BUSY.format(1000)]) as other:
-        before = sum(psutil.Process(other.pid).cpu_times()[:2])
-        beside = run(["-c", BUSY.format(1)], 60)
-        after = sum(psutil.Process(other.pid).cpu_times()[:2])
-        other.kill()
+        try:
+            before = sum(psutil.Process(other.pid).cpu_times()[:2])
+            beside = run(["-c", BUSY.format(1)], 60)
+            after = sum(psutil.Process(other.pid).cpu_times()[:2])
+        finally:
+            other.kill()
     assert 0 < beside.others * beside.seconds <= after - before + 0.1
 
 
